@@ -1,0 +1,35 @@
+# What a person runs. Every target installs what it needs into .venv first.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+QUESTION ?= What is a volcano?
+PREFERENCE ?= simple words, keep it short, be warm
+
+.PHONY: demo test lint reproduce evaluate
+
+demo: $(VENV)/.decode ## install, and stream a personalised answer from the shipped bundle
+	$(BIN)/python decode.py "$(QUESTION)" --preference "$(PREFERENCE)"
+
+test: $(VENV)/.dev ## install, and run the fast tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev ## formatting, style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy .
+
+reproduce: $(VENV)/.dev ## rebuild the shipped bundle from nothing
+	$(BIN)/python -m experts.miniature
+
+evaluate: $(VENV)/.dev ## the README's figures: gold judge, held-out questions
+	$(BIN)/python -m experts.miniature.evaluate
+
+$(VENV)/.decode: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@ $(VENV)/.decode

@@ -1,0 +1,80 @@
+"""Splits that share nothing, preferences that say what they claim, an annotator who is noisy but not wrong."""
+
+import random
+import re
+
+from experts.miniature.annotator import prefers_first
+from experts.miniature.corpus import combinations, dialogues, preference, prompts, questions
+from experts.miniature.judge import Verdict
+from experts.miniature.world import dimension_data
+
+DIMENSIONS = dimension_data()["dimensions"]
+
+
+def words(text):
+    return set(re.findall(r"[a-z']+", text.lower()))
+
+
+def test_no_question_belongs_to_two_splits():
+    splits = {name: {(topic.name, asked) for topic, asked in questions(name)} for name in ("train", "validation", "test")}
+    assert len(splits["test"]) >= 200
+    assert not splits["test"] & splits["train"]
+    assert not splits["test"] & splits["validation"]
+    assert not splits["validation"] & splits["train"]
+
+
+def test_test_questions_are_never_asked_in_training_dialogues():
+    asked = {message["content"] for dialogue in dialogues(3000) for message in dialogue if message["role"] == "user"}
+    held_out = {prompt.messages[-1]["content"] for prompt in prompts("test")}
+    assert len(held_out & asked) == 0
+
+
+def test_each_dimension_has_enough_phrasings_and_five_held_out():
+    assert len(DIMENSIONS) == 6
+    for entry in DIMENSIONS.values():
+        assert len(set(entry["phrasings"])) >= 25
+        assert len(set(entry["held_out"])) == 5
+        assert entry["description"]
+
+
+def test_held_out_phrasings_are_new_constructions_of_known_words():
+    training = [text for entry in DIMENSIONS.values() for text in entry["phrasings"]]
+    known = set().union(*map(words, training))
+    for entry in DIMENSIONS.values():
+        for text in entry["held_out"]:
+            assert words(text) <= known, text
+            assert max(len(words(text) & words(other)) for other in training) <= len(words(text)) / 2, text
+
+
+def test_a_preference_contains_a_phrasing_of_everything_it_asks_for_and_nothing_held_out():
+    rng = random.Random(0)
+    for combination in combinations() * 10:
+        found = preference(combination, rng)
+        assert set(found.asked) == set(combination)
+        for name in combination:
+            assert any(text in found.text for text in DIMENSIONS[name]["phrasings"])
+        assert not any(text in found.text for entry in DIMENSIONS.values() for text in entry["held_out"])
+
+
+def test_half_of_the_dialogues_start_with_a_preference():
+    share = sum(dialogue[0]["role"] == "system" for dialogue in dialogues(2000)) / 2000
+    assert 0.45 < share < 0.55
+
+
+def test_the_same_seed_gives_the_same_dialogues():
+    assert list(dialogues(5, seed=3)) == list(dialogues(5, seed=3))
+    assert list(dialogues(5, seed=3)) != list(dialogues(5, seed=4))
+
+
+def test_the_annotator_prefers_the_better_answer_as_often_as_bradley_and_terry_say():
+    rng = random.Random(0)
+    better, worse = Verdict(1.0, {"friendly": 0.62}), Verdict(1.0, {"friendly": 0.5})
+    share = sum(prefers_first(better, worse, "friendly", rng, noise=0.12) for _ in range(20_000)) / 20_000
+    assert abs(share - 0.7311) < 0.01  # σ(1)
+
+
+def test_equal_answers_are_a_coin_flip_for_the_annotator():
+    rng = random.Random(0)
+    same = Verdict(1.0, {"friendly": 0.5})
+    share = sum(prefers_first(same, same, "quality", rng) for _ in range(10_000)) / 10_000
+    assert abs(share - 0.5) < 0.02

@@ -19,10 +19,10 @@ lint: $(VENV)/.dev ## formatting, style and types
 	$(BIN)/mypy .
 
 reproduce: $(VENV)/.dev ## rebuild the shipped bundle from nothing
-	$(BIN)/python -m experts.miniature
+	$(BIN)/python -m experts.miniature --ship bundles/miniature
 
 evaluate: $(VENV)/.dev ## the README's figures: gold judge, held-out questions
-	$(BIN)/python -m experts.miniature.evaluate
+	$(BIN)/python -m comparison --output build/comparison
 
 $(VENV)/.decode: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -5,6 +5,7 @@ Knows the base's shape and its training, not what comes after it. Run `python -m
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from trl import SFTConfig, SFTTrainer
 
 from experts.miniature.corpus import dialogues
+from experts.miniature.optimiser import muon_with_adamw
 from experts.miniature.tokenizer import train_tokenizer
 
 WINDOW = 384  # tokens the base can read
@@ -38,8 +40,12 @@ def base_config(tokenizer: PreTrainedTokenizerBase, *, hidden_size: int, layers:
     )
 
 
-def training_rows(tokenizer: PreTrainedTokenizerBase, count: int, *, seed: int) -> Dataset:
-    """`count` dialogues as token ids, labelled where the base speaks (-100 elsewhere)."""
+def training_rows(tokenizer: PreTrainedTokenizerBase, count: int, *, batch_size: int, seed: int) -> Dataset:
+    """`count` dialogues as token ids, labelled where the base speaks (-100 elsewhere), in the order of training.
+
+    Each `batch_size` rows that follow each other are of similar length, so that little is padded, and such batches are
+    shuffled: an optimiser step over several of them weighs every token alike, however long its dialogue.
+    """
     encoded = tokenizer.apply_chat_template(
         list(dialogues(count, seed=seed)),
         return_dict=True,
@@ -47,17 +53,22 @@ def training_rows(tokenizer: PreTrainedTokenizerBase, count: int, *, seed: int) 
         truncation=True,
         max_length=WINDOW,
     )
-    spoken = zip(encoded["input_ids"], encoded["assistant_masks"], strict=True)
-    labels = [[token if says else -100 for token, says in zip(ids, mask, strict=True)] for ids, mask in spoken]
-    return Dataset.from_dict({"input_ids": encoded["input_ids"], "labels": labels})
+    ids, masks = encoded["input_ids"], encoded["assistant_masks"]
+    by_length = sorted(range(count), key=lambda row: len(ids[row]))
+    batches = [by_length[start : start + batch_size] for start in range(0, count, batch_size)]
+    random.Random(f"batches {seed}").shuffle(batches)
+    order = [row for batch in batches for row in batch]
+    labels = [[token if says else -100 for token, says in zip(ids[r], masks[r], strict=True)] for r in order]
+    return Dataset.from_dict({"input_ids": [ids[row] for row in order], "labels": labels})
 
 
 def pretrain(
     output: Path = Path("build/miniature/base"),
     *,
-    steps: int = 2200,
-    batch_size: int = 48,
-    learning_rate: float = 3e-3,
+    steps: int = 1300,
+    batch_size: int = 16,
+    batches_per_step: int = 3,
+    learning_rate: float = 2e-2,
     hidden_size: int = 144,
     layers: int = 4,
     vocab_size: int = 2048,
@@ -69,8 +80,9 @@ def pretrain(
     Args:
         output: the folder that gets the base as `from_pretrained` reads it.
         steps: optimiser steps, each on new dialogues.
-        batch_size: dialogues a step.
-        learning_rate: the peak, reached after 5 % of the steps and decayed to zero along a cosine.
+        batch_size: dialogues read at once.
+        batches_per_step: such batches in an optimiser step.
+        learning_rate: Muon's peak, reached after 5 % of the steps and decayed to zero along a cosine.
         hidden_size: width of the model.
         layers: depth of the model.
         vocab_size: tokens, the 256 bytes and the special ones included.
@@ -86,12 +98,11 @@ def pretrain(
         output_dir=str(checkpoints),
         max_steps=steps,
         per_device_train_batch_size=batch_size,
+        gradient_accumulation_steps=batches_per_step,
         learning_rate=learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=0.05,
-        weight_decay=0.01,
-        adam_beta2=0.98,
-        train_sampling_strategy="group_by_length",
+        train_sampling_strategy="sequential",
         max_length=WINDOW,
         use_cpu=not torch.cuda.is_available(),
         bf16=bf16,
@@ -102,8 +113,11 @@ def pretrain(
         report_to="none",
         seed=seed,
     )
-    rows = training_rows(tokenizer, steps * batch_size, seed=seed)
-    trainer = SFTTrainer(model=model, args=arguments, train_dataset=rows, processing_class=tokenizer)
+    rows = training_rows(tokenizer, steps * batches_per_step * batch_size, batch_size=batch_size, seed=seed)
+    optimizers = (muon_with_adamw(model, learning_rate), None)
+    trainer = SFTTrainer(
+        model=model, args=arguments, train_dataset=rows, processing_class=tokenizer, optimizers=optimizers
+    )
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None)
     model.save_pretrained(output)
     tokenizer.save_pretrained(output)

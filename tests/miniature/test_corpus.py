@@ -16,7 +16,9 @@ def words(text):
 
 
 def test_no_question_belongs_to_two_splits():
-    splits = {name: {(topic.name, asked) for topic, asked in questions(name)} for name in ("train", "validation", "test")}
+    splits = {
+        name: {(topic.name, asked) for topic, asked in questions(name)} for name in ("train", "validation", "test")
+    }
     assert len(splits["test"]) >= 200
     assert not splits["test"] & splits["train"]
     assert not splits["test"] & splits["validation"]

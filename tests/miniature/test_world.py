@@ -7,11 +7,12 @@ from experts.miniature.corpus import combinations
 from experts.miniature.grammar import Speaker, Style
 from experts.miniature.world import REGISTERS, TONES, phrases, tone_words, topics
 
-FUNCTION_WORDS = set(
-    "a an the of to in on at by for with from and or but as is are was were be been it its they their them this that "
-    "these those which who where when while than then so into over up down out off can may has have had do does one no "
-    "not only each every some many more most all any such if because through between after before around without you we "
-    "us i he she his her our your themselves itself".split()
+FUNCTION_WORDS = re.findall(
+    r"\w+",
+    """a an the of to in on at by for with from and or but as is are was were be been it its they their them this that
+    these those which who where when while than then so into over up down out off can may has have had do does one no
+    not only each every some many more most all any such if because through between after before around without you we
+    us i he she his her our your themselves itself""",
 )
 
 

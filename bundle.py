@@ -1,0 +1,246 @@
+"""The folder that a trained mixture is: written whole or not at all, read only when it is intact.
+
+    bundle.json          schema version, dimensions, rule, base, sha256 of every file, provenance
+    base/                the base model in bfloat16 with its tokenizer (the tokenizer alone when the base is on the hub)
+    experts/<dimension>/ ordinary PEFT adapters
+    pcm/                 the Preference Control Model       reader/  what turns a text into dimensions
+    rewards/<name>/      reward adapters: training and evaluation read them, decoding does not
+
+Knows files, hashes and the manifest. Does not know how a mixture computes. Reads safetensors and JSON, never pickle.
+"""
+
+import hashlib
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from decoding.dimension import Dimension
+
+SCHEMA = 1
+MANIFEST = "bundle.json"
+ROOMS = ("base", "experts", "pcm", "reader", "rewards")
+"""The folders whose every file must be listed in the manifest. Beside them a README may lie."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What bundle.json says.
+
+    Args:
+        dimensions: The poles a person can ask for, in the order of the experts.
+        rule: Name of the mixing rule the controller was trained with.
+        base: "base" when the model lies in the bundle, else its id on the Hugging Face hub.
+        base_revision: The hub commit, None when the model lies in the bundle.
+        provenance: How the bundle was made, without times and paths: equal inputs give an equal file.
+        files: Sha256 of every file, by its path inside the bundle.
+        schema: Version of this format.
+    """
+
+    dimensions: tuple[Dimension, ...]
+    rule: str
+    base: str = "base"
+    base_revision: str | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+    def __post_init__(self) -> None:
+        """Refuses names that would leave the bundle's folder, and a hub base that may change under our feet."""
+        for dimension in self.dimensions:
+            if not re.fullmatch(r"[\w-]+", dimension.name):
+                raise ValueError(f"a dimension's name must be of letters, digits, _ and -, got {dimension.name!r}")
+        if not isinstance(self.files, Mapping):
+            raise TypeError(f"files must map paths to hashes, got {type(self.files).__name__}")
+        if self.base != "base" and not self.base_revision:
+            raise ValueError(f"a base on the hub must come with its revision, got {self.base!r} without one")
+
+
+def locate(path_or_hub_id: str | Path, revision: str | None = None) -> Path:
+    """Gives the folder of a bundle, downloading it when it is named by its hub id.
+
+    Args:
+        path_or_hub_id: A folder, or "owner/name" on the Hugging Face hub.
+        revision: Branch, tag or commit on the hub.
+
+    Raises:
+        FileNotFoundError: If it is neither a bundle's folder nor a repository that can be fetched.
+    """
+    folder = Path(path_or_hub_id)
+    if (folder / MANIFEST).is_file():
+        return folder
+    name = str(path_or_hub_id)
+    if folder.exists() or name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise FileNotFoundError(f"a bundle must be a folder that holds {MANIFEST}, or a hub id owner/name, got {name}")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, revision=revision))
+    except (OSError, ValueError) as problem:  # the hub's errors are of both kinds
+        raise FileNotFoundError(
+            f"a bundle must be a folder that holds {MANIFEST}, or a hub id that can be fetched, got {name} "
+            f"(the hub says: {str(problem).splitlines()[0]})"
+        ) from problem
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Gives the manifest of an intact bundle: every listed file is there unchanged, and no other one.
+
+    Args:
+        folder: Where bundle.json lies.
+
+    Raises:
+        ValueError: If the bundle is damaged, or of a version that this program cannot read.
+    """
+    manifest = _parsed(folder / MANIFEST)
+    present = {str(path.relative_to(folder).as_posix()) for path in _room_files(folder)}
+    for name in sorted(manifest.files.keys() | present):
+        if name not in manifest.files:
+            raise ValueError(f"{MANIFEST} must list every file of the bundle, {folder / name} is not listed")
+        if name not in present:
+            raise ValueError(f"the bundle must hold every file that {MANIFEST} lists, {folder / name} is missing")
+        found = sha256(folder / name)
+        if found != manifest.files[name]:
+            raise ValueError(
+                f"{folder / name} must have the sha256 {manifest.files[name][:12]}... that {MANIFEST} lists, "
+                f"got {found[:12]}...: it is damaged or was exchanged"
+            )
+    return manifest
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
+    """Gives the manifest as written, with the sha256 of every file.
+
+    Args:
+        folder: Holds everything else already.
+        manifest: Its `files` are replaced.
+    """
+    files = {path.relative_to(folder).as_posix(): sha256(path) for path in sorted(_room_files(folder))}
+    content = {**asdict(manifest), "files": files}
+    (folder / MANIFEST).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return _parsed(folder / MANIFEST)
+
+
+@contextmanager
+def written_whole(folder: Path) -> Iterator[Path]:
+    """Gives a new folder to fill, which takes the bundle's place only once it is full.
+
+    Args:
+        folder: Where the bundle shall be: nothing, or an earlier bundle.
+
+    Raises:
+        FileExistsError: If the place is taken by something that is no bundle.
+    """
+    if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
+        raise FileExistsError(f"a bundle must replace nothing but a bundle, {folder} holds something else")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        beside.chmod(0o755)
+        yield beside
+        if folder.exists():
+            shutil.rmtree(folder)
+        beside.replace(folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def read_base(folder: Path, manifest: Manifest, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Gives the base model and its tokenizer, from the bundle or from the hub.
+
+    Args:
+        folder: The bundle.
+        manifest: Says where the model lies.
+        dtype: Of its weights in memory.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(folder / "base")
+    source = folder / "base" if manifest.base == "base" else manifest.base
+    model = AutoModelForCausalLM.from_pretrained(
+        source, revision=manifest.base_revision or "main", dtype=dtype, use_safetensors=True
+    )
+    return model, tokenizer
+
+
+@contextmanager
+def fitting(folder: Path) -> Iterator[None]:
+    """Says of parts that do not fit this program that they do not, whatever error their reading ends in.
+
+    Args:
+        folder: The bundle.
+
+    Raises:
+        ValueError: If tensors or settings are missing, of other shapes, or unknown.
+    """
+    try:
+        yield
+    except (RuntimeError, TypeError, KeyError) as problem:
+        told = " ".join(str(problem).split())
+        raise ValueError(f"{folder} must hold what this version of the program writes, got {told}") from problem
+
+
+def copy_rewards(rewards: Path, folder: Path) -> None:
+    """Copies reward adapters into a bundle.
+
+    Args:
+        rewards: Holds one PEFT folder for each reward.
+        folder: The bundle.
+    """
+    for configuration in sorted(rewards.glob("*/adapter_config.json")):
+        target = folder / "rewards" / configuration.parent.name
+        target.mkdir(parents=True)
+        for name in ("adapter_config.json", "adapter_model.safetensors"):
+            shutil.copyfile(configuration.parent / name, target / name)
+
+
+def halve(folder: Path) -> None:
+    """Stores every weight below the folder in bfloat16, and says so in the base's configuration.
+
+    Args:
+        folder: A bundle that is being written.
+    """
+    for path in folder.rglob("*.safetensors"):
+        tensors = load_file(path)
+        halved = {name: t.bfloat16() if t.is_floating_point() else t for name, t in tensors.items()}
+        save_file(halved, path, metadata={"format": "pt"})
+    configuration = folder / "base" / "config.json"
+    if configuration.exists():
+        content = json.loads(configuration.read_text(encoding="utf-8")) | {"dtype": "bfloat16"}
+        configuration.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def sha256(path: Path) -> str:
+    """Gives the file's sha256 in hexadecimal.
+
+    Args:
+        path: The file, read in pieces.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _room_files(folder: Path) -> list[Path]:
+    return [path for room in ROOMS for path in (folder / room).rglob("*") if path.is_file()]
+
+
+def _parsed(path: Path) -> Manifest:
+    """Gives the manifest, its version looked at before anything else."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as problem:
+        raise ValueError(f"{path} must be JSON, it cannot be read: {problem}") from problem
+    version = content.get("schema") if isinstance(content, dict) else None
+    if version != SCHEMA:
+        raise ValueError(f"{path} must be of schema version {SCHEMA}, got {version!r}: another program wrote it")
+    try:
+        return Manifest(**{**content, "dimensions": tuple(Dimension(**entry) for entry in content["dimensions"])})
+    except (TypeError, KeyError, AttributeError) as problem:
+        raise ValueError(f"{path} must hold the fields of schema version {SCHEMA}: {problem}") from problem

@@ -1,0 +1,128 @@
+"""Compares every way of personalising an answer on questions that training never saw, judged by the gold judge.
+
+    python -m comparison [--bundle bundles/miniature] [--output build/comparison] [--seeds 3] [--quick]
+
+Leaves report.json, report.md, utility.png and all answers. Interrupt it as you like: the same command goes on.
+Composes: knows bundle, world, methods and scorer. Where it departs from the paper (arXiv 2407.04181): (1) a
+programmatic gold judge instead of a large model; (2) every method at temperature 1 and at 0, because much of what looks
+like a better method is sharpening; (3) intervals over questions; (4) the experts alone are reported.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from transformers.utils import logging
+
+import bundle as bundles
+from comparison.archive import Archive
+from comparison.chain import answer_all, draws, score_all
+from comparison.combinations import combinations
+from comparison.command import command_parser
+from comparison.decoding import drawn
+from comparison.methods import Phrase, all_methods, controlled_name
+from comparison.page import page, sheets
+from comparison.reading import accuracies
+from comparison.report import Report, report_of
+from comparison.scorers import GoldScorer
+from evaluation.intervals import Estimate
+from evaluation.plots import dot_plot, save_plot
+from experts.miniature.corpus import Prompt, preference, prompts
+from mixture import Mixture
+
+QUICK_PROMPTS = 24
+
+
+def compare(
+    bundle: str = "bundles/miniature",
+    output: Path = Path("build/comparison"),
+    seeds: int = 3,
+    quick: bool = False,
+    max_new_tokens: int = 96,
+) -> Report:
+    """Compares all methods that a bundle can be used as, and gives the report.
+
+    Args:
+        bundle: A bundle's folder, or its id on the Hugging Face hub.
+        output: The folder for report, plot and answers; what an earlier run left there is not done again.
+        seeds: How many answers are drawn at temperature 1.
+        quick: Only the first few questions: whether everything works, not what is best.
+        max_new_tokens: The most tokens of an answer.
+
+    Raises:
+        FileNotFoundError: If there is no such bundle.
+        ValueError: If the bundle is damaged or has no controller.
+    """
+    planned = draws(seeds)
+    console = Console(stderr=True)
+    folder = bundles.locate(bundle)
+    identity = bundles.sha256(folder / bundles.MANIFEST)
+    questions = prompts("test")[: QUICK_PROMPTS if quick else None]
+    mixture = Mixture.load(folder)
+    preferences = combinations(mixture.dimensions)
+    methods = all_methods(mixture, _phrase("train"), _phrase("test"))
+    archive = _archive(output, identity, questions, max_new_tokens)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:
+        answer_all(methods, preferences, planned, archive, max_new_tokens, progress)
+        scorer = GoldScorer(mixture.names)
+        outcomes = score_all(methods, preferences, planned, archive, questions, scorer, progress)
+    reader = None if mixture.reader is None else accuracies(mixture.reader, preferences)
+    settings = {"bundle": identity, "prompts": len(questions), "preferences": len(preferences)}
+    settings |= {"seeds": seeds, "max_new_tokens": max_new_tokens}
+    report = report_of(outcomes, mixture.dimensions, controlled_name(mixture), reader, settings)
+    write_report(report, output)
+    return report
+
+
+def write_report(report: Report, output: Path) -> None:
+    """Writes report.json, report.md and utility.png into a folder."""
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    (output / "report.md").write_text(page(report), encoding="utf-8")
+    utility = {
+        f"temperature {temperature}": {
+            name: Estimate(**entries[temperature]["utility"]) for name, entries in report["methods"].items()
+        }
+        for temperature in report["acceptance"]
+    }
+    save_plot(
+        dot_plot(utility, "utility (quality × mean score on what is asked), 95 % intervals"), output / "utility.png"
+    )
+
+
+def _phrase(split: str) -> Phrase:
+    """Puts a preference into the world's words of one split."""
+    return lambda asked, rng: preference(asked, rng, split=split).text
+
+
+def _archive(output: Path, identity: str, questions: list[Prompt], max_new_tokens: int) -> Archive:
+    """The answers to these questions by this bundle."""
+    fingerprint = drawn(identity, [asdict(question) for question in questions], max_new_tokens)
+    return Archive(output / "answers" / f"{fingerprint:014x}", [question.messages for question in questions])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command and gives its exit status: a mistake is one line on standard error."""
+    given = command_parser(compare, "python -m comparison").parse_args(arguments)
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    errors = Console(stderr=True)
+    try:
+        report = compare(given.bundle, given.output, given.seeds, given.quick, given.max_new_tokens)
+    except KeyboardInterrupt:
+        errors.print("stopped; what is finished is kept: the same command goes on")
+        return 130
+    except (ValueError, FileNotFoundError) as problem:
+        errors.print(str(problem), markup=False, soft_wrap=True)
+        return 1
+    console = Console()
+    for sheet in sheets(report):
+        console.print(sheet.rich())
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

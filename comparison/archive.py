@@ -1,0 +1,82 @@
+"""The folder of answers: one JSONL file for each run of a method, written whole or not at all.
+
+    answers/<fingerprint>/<method>/<what is asked, or any>/t<temperature>-s<seed>.jsonl
+
+A run that is there is finished, so an interrupted comparison goes on where it stopped. The fingerprint covers bundle,
+questions and length limit: answers of another bundle are never taken for this one's. It does not cover the code, so
+give another output (or delete the folder) after changing how an answer is made.
+Knows files. Does not know how an answer is made, nor what it is worth.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from comparison.combinations import Combination, label
+from decoding.conversation import Conversation
+
+
+@dataclass(frozen=True)
+class Run:
+    """One pass of one method over all questions.
+
+    Args:
+        method: Its name.
+        asked: What is asked for; nothing for a method that does not listen.
+        temperature: Of the draws.
+        seed: Of the draws.
+    """
+
+    method: str
+    asked: Combination
+    temperature: float
+    seed: int
+
+    @property
+    def path(self) -> Path:
+        """Where its answers lie inside the archive."""
+        return Path(self.method, label(self.asked) or "any", f"t{self.temperature:g}-s{self.seed}.jsonl")
+
+
+@dataclass(frozen=True)
+class Archive:
+    """Answers on disk.
+
+    Args:
+        folder: Of this fingerprint.
+        conversations: The questions, in the order of every file's lines (N).
+    """
+
+    folder: Path
+    conversations: Sequence[Conversation]
+
+    def read(self, run: Run) -> list[str] | None:
+        """Gives the answers of a run (N), None if it is not finished.
+
+        Raises:
+            ValueError: If the file does not hold one answer to each question.
+        """
+        path = self.folder / run.path
+        if not path.exists():
+            return None
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+        if [row["messages"] for row in rows] != [list(one) for one in self.conversations]:
+            raise ValueError(f"{path} must answer these {len(self.conversations)} questions in order: delete it")
+        return [row["answer"] for row in rows]
+
+    def write(self, run: Run, answers: Sequence[str]) -> None:
+        """Writes the answers of a run (N), beside their place first, so that a half-written file never takes it."""
+        path = self.folder / run.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pairs = zip(self.conversations, answers, strict=True)
+        lines = [json.dumps({"messages": list(one), "answer": text}, ensure_ascii=False) + "\n" for one, text in pairs]
+        descriptor, beside = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.writelines(lines)
+            Path(beside).replace(path)
+        finally:
+            Path(beside).unlink(missing_ok=True)

@@ -1,0 +1,225 @@
+"""The ways to personalise an answer, each an object with one verb: respond.
+
+All of them decode through `Mixture.step`, in one loop. They differ in what the mixture is made of (no expert, a soup,
+experts that are mixed), in what it is asked for and in what stands in the prompt. Knows conversations, mixtures and the
+names of what is asked. Does not know what an answer is worth: `scorers.py` does.
+"""
+
+import random
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from comparison.combinations import Combination, combinations, label
+from comparison.decoding import answers, drawn
+from decoding.conversation import Conversation
+from decoding.dimension import Dimension
+from decoding.sampling import Sampling
+from experts.bank import ExpertBank
+from experts.soup import merged_adapter
+from mixture import Mixture
+from pcm.preference import Preference
+
+Phrase = Callable[[Combination, random.Random], str]
+"""Puts a preference into words."""
+
+
+class Method(Protocol):
+    """A way to answer questions as a person prefers.
+
+    Attributes:
+        name: What reports call it.
+        listens: Whether its answers depend on what is asked for; one that does not answers once for all preferences.
+    """
+
+    name: str
+    listens: bool
+
+    def respond(
+        self, conversations: Sequence[Conversation], asked: Combination, sampling: Sampling, seed: int
+    ) -> list[str]:
+        """Gives one answer to each conversation.
+
+        Args:
+            conversations: What to answer (B).
+            asked: Names of the dimensions that are asked for.
+            sampling: Temperature, truncation and length limit.
+            seed: Of the draws; an answer depends on its own conversation alone, not on the others in the list.
+        """
+
+
+class Base:
+    """The base alone, which nobody told what is preferred."""
+
+    name = "base"
+    listens = False
+
+    def __init__(self, mixture: Mixture) -> None:
+        """Takes the base out of a mixture."""
+        self.mixture = without_experts(mixture)
+
+    def respond(
+        self, conversations: Sequence[Conversation], asked: Combination, sampling: Sampling, seed: int
+    ) -> list[str]:
+        """Gives one answer to each conversation; what is asked for is not heard."""
+        return answers(self.mixture, conversations, torch.zeros(len(conversations), 0), sampling, (seed,))
+
+
+class PromptPreference:
+    """The base alone, with the preference in words as the system message."""
+
+    name = "prompt-preference"
+    listens = True
+
+    def __init__(self, mixture: Mixture, phrase: Phrase) -> None:
+        """Takes the base out of a mixture, and the words to prompt it with."""
+        self.mixture, self.phrase = without_experts(mixture), phrase
+
+    def respond(
+        self, conversations: Sequence[Conversation], asked: Combination, sampling: Sampling, seed: int
+    ) -> list[str]:
+        """Gives one answer to each conversation."""
+        texts = phrased(self.phrase, conversations, asked, seed)
+        prompted = [with_system(text, one) for text, one in zip(texts, conversations, strict=True)]
+        nobody = torch.zeros(len(conversations), 0)
+        return answers(self.mixture, prompted, nobody, sampling, (seed, label(asked)))
+
+
+class Expert:
+    """One expert alone: the anchored rule with weight exactly one on it, whatever is asked for."""
+
+    listens = False
+
+    def __init__(self, mixture: Mixture, dimension: str) -> None:
+        """Takes one expert out of a mixture.
+
+        Raises:
+            ValueError: If there is no such expert.
+        """
+        if dimension not in mixture.names:
+            raise ValueError(f"an expert must be one of {mixture.names}, got {dimension!r}")
+        self.name, self.dimension = f"expert-{dimension}", dimension
+        self.mixture = replace(mixture, rule="anchored", pcm=None)
+
+    def respond(
+        self, conversations: Sequence[Conversation], asked: Combination, sampling: Sampling, seed: int
+    ) -> list[str]:
+        """Gives one answer to each conversation; what is asked for is not heard."""
+        alone = asked_rows(self.mixture, (self.dimension,), len(conversations))
+        return answers(self.mixture, conversations, alone, sampling, (seed,))
+
+
+class UniformSoup:
+    """The exact average of the asked experts' updates, `Σ 1/n ΔW_k`, as one adapter (arXiv 2310.11564)."""
+
+    name = "soup-uniform"
+    listens = True
+
+    def __init__(self, mixture: Mixture) -> None:
+        """Cooks one soup for each combination; all of them hang on the mixture's base."""
+        bank = ExpertBank(mixture.bank.base)
+        dimensions = []
+        for combination in combinations(mixture.dimensions):
+            name = label(combination)
+            bank.add(name, *merged_adapter(mixture.bank, dict.fromkeys(combination, 1 / len(combination))))
+            dimensions.append(Dimension(name, f"A soup of {name}."))
+        self.mixture = replace(mixture, bank=bank, dimensions=tuple(dimensions), rule="anchored", pcm=None, reader=None)
+
+    def respond(
+        self, conversations: Sequence[Conversation], asked: Combination, sampling: Sampling, seed: int
+    ) -> list[str]:
+        """Gives one answer to each conversation, asked for one of the combinations."""
+        one_soup = asked_rows(self.mixture, (label(asked),), len(conversations))
+        return answers(self.mixture, conversations, one_soup, sampling, (seed, label(asked)))
+
+
+class Mixed:
+    """The asked experts, mixed token by token as a mixture does it.
+
+    With a controller this is the method of arXiv 2407.04181; without one it is the uniform mixture, its baseline.
+    """
+
+    listens = True
+
+    def __init__(self, name: str, mixture: Mixture) -> None:
+        """Takes the mixture as it is."""
+        self.name, self.mixture = name, mixture
+
+    def respond(
+        self, conversations: Sequence[Conversation], asked: Combination, sampling: Sampling, seed: int
+    ) -> list[str]:
+        """Gives one answer to each conversation."""
+        rows = asked_rows(self.mixture, asked, len(conversations))
+        return answers(self.mixture, conversations, rows, sampling, (seed, label(asked)))
+
+
+class MixedByText:
+    """The same, asked in words: each question comes with a sentence that the mixture's reader has to understand."""
+
+    listens = True
+
+    def __init__(self, name: str, mixture: Mixture, phrase: Phrase) -> None:
+        """Takes a mixture with a reader, and the words to ask it with."""
+        self.name, self.mixture, self.phrase = name, mixture, phrase
+
+    def respond(
+        self, conversations: Sequence[Conversation], asked: Combination, sampling: Sampling, seed: int
+    ) -> list[str]:
+        """Gives one answer to each conversation."""
+        texts = phrased(self.phrase, conversations, asked, seed)
+        with warnings.catch_warnings():  # what the reader misses is counted by `reading.py`
+            warnings.filterwarnings("ignore", message="the preference must ask for at least one")
+            rows = torch.stack([self.mixture.asked(Preference(text=text)) for text in texts])  # (B, K)
+        return answers(self.mixture, conversations, rows, sampling, (seed, label(asked)))
+
+
+def all_methods(mixture: Mixture, training: Phrase, held_out: Phrase) -> list[Method]:
+    """Gives every method that a mixture can be compared as, baselines first.
+
+    Args:
+        mixture: With a controller; without a reader, nothing is asked in words.
+        training: Puts preferences into words that training used: the base is prompted with these.
+        held_out: Puts preferences into words that training never used: the reader is asked with these.
+
+    Raises:
+        ValueError: If the mixture has no controller.
+    """
+    if mixture.pcm is None:
+        raise ValueError("the comparison needs a bundle with a controller, got one without: train it first")
+    methods: list[Method] = [Base(mixture), PromptPreference(mixture, training)]
+    methods += [Expert(mixture, name) for name in mixture.names]
+    methods += [UniformSoup(mixture), Mixed("fixed-uniform", replace(mixture, pcm=None))]
+    methods.append(Mixed(controlled_name(mixture), mixture))
+    return methods if mixture.reader is None else [*methods, MixedByText("pcm-text", mixture, held_out)]
+
+
+def controlled_name(mixture: Mixture) -> str:
+    """Gives what reports call the mixture with its controller."""
+    return f"pcm-{mixture.rule}"
+
+
+def without_experts(mixture: Mixture) -> Mixture:
+    """Gives the base alone, as the mixture of no expert: the anchored rule then adds nothing to it."""
+    nobody = ExpertBank(mixture.bank.base)
+    return replace(mixture, bank=nobody, dimensions=(), rule="anchored", pcm=None, reader=None)
+
+
+def asked_rows(mixture: Mixture, names: Combination, count: int) -> Tensor:
+    """Gives the same request for these dimensions `count` times, (count, K)."""
+    return mixture.asked(Preference(weights=dict.fromkeys(names, 1.0))).expand(count, -1)
+
+
+def phrased(phrase: Phrase, conversations: Sequence[Conversation], asked: Combination, seed: int) -> list[str]:
+    """Gives each conversation its own wording of the same preference."""
+    return [phrase(asked, random.Random(drawn(seed, label(asked), "wording", one))) for one in conversations]
+
+
+def with_system(text: str, conversation: Conversation) -> Conversation:
+    """Gives the conversation behind a system message, joined with one that is there already."""
+    if conversation[0]["role"] == "system":
+        return [{"role": "system", "content": f"{conversation[0]['content']} {text}"}, *conversation[1:]]
+    return [{"role": "system", "content": text}, *conversation]

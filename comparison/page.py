@@ -1,0 +1,145 @@
+"""The report for people: Markdown pages and terminal tables from the same rows.
+
+Knows the report's shape. Does not know how a number came about.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.table import Table
+
+Report = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One table.
+
+    Args:
+        title: What it shows.
+        header: Of its columns.
+        rows: As texts.
+    """
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def markdown(self) -> str:
+        """Gives the table in Markdown, its title as a paragraph above."""
+        lines = [self.header, ["---", *["---:"] * (len(self.header) - 1)], *self.rows]
+        return f"{self.title}\n\n" + "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+    def rich(self) -> Table:
+        """Gives the table for a terminal."""
+        table = Table(title=self.title, title_justify="left")
+        for number, name in enumerate(self.header):
+            table.add_column(name, justify="right" if number else "left")
+        for row in self.rows:
+            table.add_row(*row)
+        return table
+
+
+def methods_sheet(report: Report, temperature: str) -> Sheet:
+    """Gives utility and quality of every method."""
+    rows = [
+        [name, *(_estimate(entries[temperature][key]) for key in ("utility", "quality", "preference"))]
+        for name, entries in report["methods"].items()
+    ]
+    title = f"Every method at temperature {temperature}, with 95 % intervals over questions."
+    return Sheet(title, ["method", "utility", "quality", "score on what is asked"], rows)
+
+
+def experts_sheet(report: Report, temperature: str) -> Sheet:
+    """Gives what each expert scores on its own dimension, beside the base, and its quality."""
+    base = report["methods"]["base"][temperature]["by_dimension"]
+    rows = []
+    for name in base:
+        expert = report["methods"][f"expert-{name}"][temperature]
+        rows.append([name, *(_estimate(one) for one in (expert["by_dimension"][name], base[name], expert["quality"]))])
+    title = f"Each expert alone at temperature {temperature}."
+    return Sheet(title, ["dimension", "score on it", "base on it", "quality"], rows)
+
+
+def pairs_sheet(report: Report, temperature: str) -> Sheet:
+    """Gives by how much, and how often, the controlled mixture has more utility than each other method."""
+    rows = [
+        [pair.split("|")[1], _estimate(entries[temperature]["difference"]), _estimate(entries[temperature]["win_rate"])]
+        for pair, entries in report["pairs"].items()
+        if not pair.split("|")[1].startswith("expert-")
+    ]
+    title = f"Utility of {report['controlled']} minus that of each other method at temperature {temperature}, paired."
+    return Sheet(title, ["minus", "difference", "win rate"], rows)
+
+
+def contrasts_sheet(report: Report, temperature: str) -> Sheet:
+    """Gives how much of each preference its own answers show, beyond those given for the opposite one."""
+    entry = report["methods"][report["controlled"]][temperature]
+    rows = [
+        [asked.replace("+", ", "), _estimate(contrast), _estimate(entry["by_preference"][asked])]
+        for asked, contrast in entry["contrast"].items()
+    ]
+    title = (
+        f"What {report['controlled']} answers for each preference at temperature {temperature}: score on what is asked "
+        "minus the same score of its answers for the opposite preference, and utility."
+    )
+    return Sheet(title, ["preference", "minus opposite", "utility"], rows)
+
+
+def reader_sheet(report: Report) -> Sheet:
+    """Gives how often the reader finds exactly what a text asks for."""
+    rows = [[split, f"{found['alone']:.3f}", f"{found['combined']:.3f}"] for split, found in report["reader"].items()]
+    title = "Texts of which the reader finds exactly the dimensions that are asked for."
+    return Sheet(title, ["phrasings", "one dimension", "one pole of each axis"], rows)
+
+
+def acceptance_sheet(report: Report, temperature: str) -> Sheet:
+    """Gives every line that a bundle has to pass."""
+    rows = [
+        [line["claim"], f"{line['value']:.3f}", f"{line['bound']:.2f}", "yes" if line["holds"] else "NO"]
+        for line in report["acceptance"][temperature]
+    ]
+    return Sheet(f"Acceptance at temperature {temperature}.", ["claim", "value", "bound", "holds"], rows)
+
+
+def sheets(report: Report) -> Iterator[Sheet]:
+    """Gives all tables of a report."""
+    for temperature in report["acceptance"]:
+        yield methods_sheet(report, temperature)
+        yield experts_sheet(report, temperature)
+        yield pairs_sheet(report, temperature)
+        yield contrasts_sheet(report, temperature)
+        yield acceptance_sheet(report, temperature)
+    if report["reader"] is not None:
+        yield reader_sheet(report)
+
+
+def page(report: Report) -> str:
+    """Gives the whole report in Markdown."""
+    return "\n".join(["# Results\n", f"{conditions(report)}\n", *(sheet.markdown() for sheet in sheets(report))])
+
+
+def summary(report: Report) -> str:
+    """Gives what the README shows: conditions, methods, what they differ by, and the reader."""
+    shown = [methods_sheet(report, temperature) for temperature in report["acceptance"]]
+    shown += [pairs_sheet(report, temperature) for temperature in report["acceptance"]]
+    if report["reader"] is not None:
+        shown.append(reader_sheet(report))
+    return "\n".join([f"{conditions(report)}\n", *(sheet.markdown() for sheet in shown)])
+
+
+def conditions(report: Report) -> str:
+    """Gives the sentence that says what was measured."""
+    settings = report["settings"]
+    return (
+        f"{settings['prompts']} questions that training never saw, {settings['preferences']} preferences, "
+        f"{settings['seeds']} decoding seeds at temperature 1 and one at temperature 0; judged by the world's gold "
+        "judge. Utility is quality times the mean score on what is asked, all in [0, 1]. "
+        f"Bundle `{settings['bundle'][:12]}`; `python -m comparison` measures it again."
+    )
+
+
+def _estimate(numbers: Mapping[str, float]) -> str:
+    """A mean with its interval, in few digits."""
+    return f"{numbers['mean']:.3f} [{numbers['low']:.3f}, {numbers['high']:.3f}]"

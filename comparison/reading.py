@@ -1,0 +1,69 @@
+"""How often a mixture's reader understands exactly what was asked for in words it was never trained on.
+
+Held-out phrasings combine training words anew; unseen ones use words that no training phrasing has. Both are read alone
+(every phrasing in every frame) and combined (one pole of each axis). Knows texts with what they ask for and the reader,
+no experts and no answers.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+
+from comparison.combinations import Combination
+from experts.miniature.corpus import preference
+from experts.miniature.world import dimension_data
+from pcm.preference import PreferenceReader
+
+Example = tuple[str, frozenset[str]]
+"""A text, and exactly what it asks for."""
+
+SPLITS = {"held-out": ("test", "held_out"), "unseen": ("unseen", "unseen")}
+"""What reports call a split of the phrasings, what the corpus calls it, and its key in the world's data."""
+
+
+def accuracies(
+    reader: PreferenceReader, preferences: Sequence[Combination], *, per_preference: int = 64, seed: int = 0
+) -> dict[str, dict[str, float]]:
+    """Gives the share of texts of which the reader finds exactly the set that is asked for.
+
+    Args:
+        reader: Of a mixture.
+        preferences: The combinations to ask for.
+        per_preference: Texts for each of them.
+        seed: Of their wordings.
+
+    Returns:
+        For each split, the share among the phrasings `alone` and among the `combined` ones.
+    """
+    names = [dimension.name for dimension in reader.dimensions]
+    return {
+        split: {
+            "alone": exact_share(reader, list(alone(names, key))),
+            "combined": exact_share(reader, list(combined(preferences, corpus_split, per_preference, seed))),
+        }
+        for split, (corpus_split, key) in SPLITS.items()
+    }
+
+
+def alone(names: Sequence[str], key: str) -> Iterator[Example]:
+    """Gives every phrasing of each dimension in every frame."""
+    data = dimension_data()
+    for name in names:
+        for phrasing in data["dimensions"][name][key]:
+            for frame in data["frames"]:
+                yield frame.format(phrasing), frozenset({name})
+
+
+def combined(preferences: Sequence[Combination], split: str, count: int, seed: int) -> Iterator[Example]:
+    """Gives `count` texts for each preference, in random order, wording and joint."""
+    rng = random.Random(f"reading {split} {seed}")
+    for asked in preferences:
+        for _ in range(count):
+            yield preference(asked, rng, split=split).text, frozenset(asked)
+
+
+def exact_share(reader: PreferenceReader, examples: Sequence[Example]) -> float:
+    """Gives the share of examples of which exactly the asked dimensions are at least one half probable."""
+    names = [dimension.name for dimension in reader.dimensions]
+    probabilities = reader.probabilities([text for text, _ in examples])  # (B, K)
+    found = [{names[place] for place, heard in enumerate(row) if heard} for row in (probabilities >= 0.5).tolist()]
+    return sum(heard == asked for heard, (_, asked) in zip(found, examples, strict=True)) / len(examples)

@@ -1,0 +1,62 @@
+"""Writes the README's figures from the report, so that no number there was typed by hand.
+
+    python -m comparison.readme            python -m comparison.readme --check
+
+Knows where the section begins and ends. Does not know what stands in it.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from comparison.command import command_parser
+from comparison.page import summary
+
+BEGIN = "<!-- results -->"
+END = "<!-- /results -->"
+
+
+def with_results(readme: str, results: str) -> str:
+    """Gives the README with this text as its section of results.
+
+    Raises:
+        ValueError: If the README does not have exactly one such section.
+    """
+    if readme.count(BEGIN) != 1 or readme.count(END) != 1 or readme.index(BEGIN) > readme.index(END):
+        raise ValueError(f"the README must hold {BEGIN} and then {END}, once each, got neither or in another order")
+    before, rest = readme.split(BEGIN)
+    return f"{before}{BEGIN}\n{results.strip()}\n{END}{rest.split(END)[1]}"
+
+
+def update_readme(
+    readme: Path = Path("README.md"), report: Path = Path("docs/results/report.json"), check: bool = False
+) -> bool:
+    """Rewrites the section of results, and tells whether it was up to date.
+
+    Args:
+        readme: The page with the section.
+        report: What `python -m comparison` wrote.
+        check: Write nothing; the exit status is 1 if something would change.
+
+    Raises:
+        FileNotFoundError: If one of the files is not there.
+        ValueError: If the README has no section of results.
+    """
+    old = readme.read_text(encoding="utf-8")
+    new = with_results(old, summary(json.loads(report.read_text(encoding="utf-8"))))
+    if not check and new != old:
+        readme.write_text(new, encoding="utf-8")
+    return new == old
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command and gives its exit status."""
+    given = command_parser(update_readme, "python -m comparison.readme").parse_args(arguments)
+    if update_readme(given.readme, given.report, given.check) or not given.check:
+        return 0
+    sys.stderr.write(f"{given.readme} must show the results of {given.report}: run python -m comparison.readme\n")
+    return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,273 @@
+"""Answers a question the way a person prefers it, one token at a time, and shows which expert moved each token.
+
+    python decode.py "What is a volcano?" --preference "simple words, keep it short, be warm"
+
+Knows what a person types and in which order things happen. Does not know how a token is chosen: `mixture.py` does.
+Where it departs from the paper (arXiv 2407.04181): (1) the mixing rule is the bundle's, `anchored` unless it says
+otherwise; (2) answers are greedy unless a temperature is given; (3) without a preference all experts are mixed alike.
+"""
+
+import inspect
+import os
+import sys
+import warnings
+from argparse import ArgumentError, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import docstring_parser
+from jsonargparse import ArgumentParser, DefaultHelpFormatter
+
+if TYPE_CHECKING:  # what computes takes seconds to import: --help and mistyped options do not wait for it
+    from interface.answer import Settings
+    from interface.requests import Request
+    from mixture import Mixture
+    from pcm.preference import Preference
+
+SHIPPED = Path(__file__).parent / "bundles" / "miniature"
+EXAMPLES = """examples:
+  decode.py "What is a volcano?" --preference "simple words, keep it short, be warm"
+  decode.py "What is a volcano?" --weights friendly=1,concise=0.5    numbers; friendly=-1 asks for the opposite pole
+  decode.py "What is a volcano?" --preference "be warm" --trace volcano.html    a page that shows why each token came
+  decode.py "What is a volcano?" --preference "be warm" --json | jq .text
+  decode.py --prompts prompts.jsonl --output answers.jsonl    lines {"prompt", "preference"?, "weights"?}; resumes
+  decode.py    a conversation; /preference TEXT changes how it answers
+"""
+
+
+class _Help(RawDescriptionHelpFormatter, DefaultHelpFormatter):
+    """Keeps the examples one to a line."""
+
+
+def decode(
+    prompt: str | None = None,
+    *,
+    preference: str | None = None,
+    weights: str | None = None,
+    bundle: str = str(SHIPPED),
+    revision: str | None = None,
+    rule: str | None = None,
+    prompts: str | None = None,
+    output: str | None = None,
+    json: bool = False,
+    trace: str | None = None,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    top_k: int = 0,
+    max_new_tokens: int = 96,
+    seed: int = 0,
+    batch_size: int = 8,
+    device: str = "cpu",
+) -> None:
+    """Answers one prompt, a file of prompts, or a person who types.
+
+    Args:
+        prompt: What shall be answered; without it (and without --prompts) a conversation starts.
+        preference: How it shall be answered, in words.
+        weights: The same in numbers from -1 to 1, name=number,...; they win where both speak.
+        bundle: A bundle's folder, or its id on the Hugging Face hub.
+        revision: Branch, tag or commit of a bundle on the hub.
+        rule: Another mixing rule than the bundle's: probability, logit or anchored.
+        prompts: A JSONL file of prompts.
+        output: The JSONL file for their answers; lines that are there already are kept.
+        json: Print one JSON object for each answer, and nothing else.
+        trace: Write a page that shows why each token came.
+        temperature: 0 takes the most probable token.
+        top_p: Keep the most probable tokens that together have this probability.
+        top_k: Keep this many tokens; 0 keeps all.
+        max_new_tokens: The most tokens of an answer.
+        seed: Of the first answer; the next ones count on.
+        batch_size: Prompts of a file that are answered side by side.
+        device: Where to compute: cpu, cuda.
+    """
+    _require_one_task(prompt, prompts, output, json, trace)
+    _require_places(prompts, output, trace)
+    settings = _settings(temperature, top_p, top_k, max_new_tokens, seed, bool(trace))
+    asked_for, requests = _wishes(preference, weights, prompts)
+    mixture = _load(bundle, rule, revision, device)
+    if requests:
+        _answer_file(mixture, requests, output, settings, batch_size)
+    else:
+        _answer_person(mixture, prompt, asked_for, settings, json, trace)
+
+
+def _settings(temperature: float, top_p: float, top_k: int, max_new_tokens: int, seed: int, traced: bool) -> "Settings":
+    from decoding.sampling import Sampling
+    from interface.answer import Settings
+    from interface.trace import ALTERNATIVES
+
+    sampling = Sampling(temperature, top_k, top_p, max_new_tokens)
+    return Settings(sampling, seed, alternatives=ALTERNATIVES if traced else 0)
+
+
+def _wishes(
+    preference: str | None, weights: str | None, prompts: str | None
+) -> "tuple[Preference | None, list[Request]]":
+    from interface.requests import read_requests
+    from interface.wish import wish
+
+    asked_for = wish(preference, weights)
+    return asked_for, read_requests(Path(prompts), asked_for) if prompts else []
+
+
+def _require_one_task(
+    prompt: str | None, prompts: str | None, output: str | None, json: bool, trace: str | None
+) -> None:
+    """Refuses what cannot be done together, before anything slow begins."""
+    if prompt is not None and not prompt.strip():
+        raise ValueError("a prompt must hold some text, got an empty one")
+    if prompt is not None and prompts is not None:
+        raise ValueError("give a prompt or --prompts, not both")
+    if prompts is not None and (output is None) != json:
+        raise ValueError("--prompts needs --output FILE.jsonl, or --json for standard output, and not both")
+    if prompts is None and output is not None:
+        raise ValueError("--output belongs to --prompts")
+    if prompt is None and (trace is not None or (json and prompts is None)):
+        raise ValueError("--trace and --json need a prompt")
+
+
+def _require_places(prompts: str | None, output: str | None, trace: str | None) -> None:
+    """Refuses to write where nothing can be written, or over what is read."""
+    for option, written in (("--output", output), ("--trace", trace)):
+        if written is not None and not Path(written).parent.is_dir():
+            raise ValueError(f"{option} must name a file in a folder that exists, got {written}")
+    if prompts is not None and output is not None and Path(prompts).resolve() == Path(output).resolve():
+        raise ValueError(f"--output must not be the prompts file itself, got {output} for both")
+
+
+def _load(bundle: str, rule: str | None, revision: str | None, device: str) -> "Mixture":
+    import torch
+    from transformers.utils import logging
+
+    from mixture import Mixture
+
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"--device must be one that this machine has, got {device} without CUDA")
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    return Mixture.load(bundle, rule=rule, revision=revision, device=device)
+
+
+def _answer_one(
+    mixture: "Mixture", prompt: str, asked_for: "Preference | None", settings: "Settings", json: bool, trace: str | None
+) -> None:
+    from decoding.response import Token
+    from interface.answer import answer
+    from interface.record import json_line, record
+    from interface.terminal import Terminal
+    from interface.trace import trace_content, trace_page, write_page
+
+    terminal = Terminal(mixture.names)
+    asked = mixture.understood(asked_for)
+    wish = asked_for.text if asked_for else None
+
+    def watch(token: Token) -> None:
+        if not json:
+            terminal.token(token)
+
+    if not json:
+        terminal.expect(asked)
+    response = answer(mixture, [{"role": "user", "content": prompt}], asked, settings, watch)
+    if json:
+        sys.stdout.write(json_line(record(prompt, wish, response)))
+    else:
+        terminal.summary(response)
+    if trace:
+        content = trace_content(prompt, wish, mixture.rule, mixture.dimensions, response)
+        write_page(Path(trace), trace_page(content))
+
+
+def _answer_file(
+    mixture: "Mixture", requests: Sequence["Request"], output: str | None, settings: "Settings", batch_size: int
+) -> None:
+    from rich.console import Console
+
+    from interface.batch import answer_all, write_all
+    from interface.requests import require_answerable
+
+    require_answerable(mixture, requests, settings.sampling.max_new_tokens)
+    if output is not None:
+        write_all(mixture, requests, Path(output), settings, batch_size, Console(stderr=True))
+        return
+    for line in answer_all(mixture, requests, settings, first=0, batch_size=batch_size):
+        sys.stdout.write(line)
+        sys.stdout.flush()
+
+
+def _answer_person(
+    mixture: "Mixture",
+    prompt: str | None,
+    asked_for: "Preference | None",
+    settings: "Settings",
+    json: bool,
+    trace: str | None,
+) -> None:
+    """Answers the prompt, or talks where there is none."""
+    from interface.chat import Chat
+    from interface.terminal import Terminal
+
+    if prompt is None:
+        Chat(mixture, asked_for, settings, Terminal(mixture.names)).run()
+    else:
+        _answer_one(mixture, prompt, asked_for, settings, json, trace)
+
+
+def _parser() -> ArgumentParser:
+    """The command's options, which are `decode`'s parameters, written with dashes."""
+    parser = ArgumentParser(
+        prog="decode.py", description=__doc__, epilog=EXAMPLES, formatter_class=_Help, exit_on_error=False
+    )
+    told = {entry.arg_name: entry.description for entry in docstring_parser.parse(decode.__doc__ or "").params}
+    for name, parameter in inspect.signature(decode).parameters.items():
+        option = "--" + name.replace("_", "-")
+        # "null" is a text that a person may type, not the absence of one.
+        kind = str if parameter.annotation == str | None else parameter.annotation
+        if name == "prompt":
+            parser.add_argument(name, nargs="?", type=kind, help=told[name])
+        elif kind is bool:
+            parser.add_argument(option, action="store_true", help=told[name])
+        else:
+            parser.add_argument(option, type=kind, default=parameter.default, help=told[name])
+    return parser
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Tells what is the matter, without the place in the code that Python adds."""
+    sys.stderr.write(f"warning: {' '.join(str(message).split())}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command and gives its exit status: a mistake is one line on standard error.
+
+    Args:
+        arguments: Those of the command line where it is None.
+    """
+    # Threads that spin while they wait slow small models down a hundredfold on a machine that has other work.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("default", UserWarning)
+            warnings.showwarning = _show_warning
+            decode(**vars(_parser().parse_args(arguments)))
+    except BrokenPipeError:  # whoever reads has seen enough, as `head` does; Python would complain once more at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except (ArgumentError, ValueError, OSError) as problem:
+        sys.stderr.write(f"error: {' '.join(str(problem).split())}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted: lines finished in --output are kept, the same command goes on after them\n")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

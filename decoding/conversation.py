@@ -1,0 +1,68 @@
+"""Turn conversations into the token ids that a model shall continue.
+
+Knows a tokenizer's chat template and padding. Does not know models.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+from transformers import BatchEncoding, PreTrainedTokenizerBase
+
+Conversation = Sequence[Mapping[str, str]]
+"""Turns with the keys role and content, the last one to be answered."""
+
+ROLES = ("system", "user", "assistant")
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, conversations: Sequence[Conversation]) -> tuple[Tensor, Tensor]:
+    """Gives token ids and mask, padded on the left, (B, T) each.
+
+    Control tokens that a person typed inside a message are read as ordinary text: nobody can speak for another role.
+
+    Args:
+        tokenizer: With a chat template.
+        conversations: One for each request.
+
+    Raises:
+        ValueError: If a turn has an unknown role, or the last one is empty.
+    """
+    for conversation in conversations:
+        _require_turns(conversation)
+    encoded: BatchEncoding = tokenizer.apply_chat_template(  # type: ignore[assignment]  # it is one with return_dict
+        [[dict(turn) for turn in conversation] for conversation in conversations],
+        add_generation_prompt=True,
+        sanitize_control_tokens=True,
+        padding=True,
+        return_tensors="pt",
+        return_dict=True,
+        tokenizer_kwargs={"padding_side": "left"},
+    )
+    return encoded["input_ids"], encoded["attention_mask"]
+
+
+def require_room(attention_mask: Tensor, max_new_tokens: int, window: int) -> None:
+    """Refuses prompts that do not fit the model's window together with their responses.
+
+    Args:
+        attention_mask: Of the prompts (B, T).
+        max_new_tokens: The most that a response may have.
+        window: What the model can read, in tokens.
+
+    Raises:
+        ValueError: If one of them does not fit.
+    """
+    longest = int(attention_mask.sum(dim=-1).max())
+    if longest + max_new_tokens > window:
+        raise ValueError(
+            f"prompt and response must fit the model's window of {window} tokens together, "
+            f"got a prompt of {longest} tokens and up to {max_new_tokens} new ones"
+        )
+
+
+def _require_turns(conversation: Conversation) -> None:
+    """Refuses what a chat template would silently render as something else."""
+    if not conversation or not conversation[-1]["content"].strip():
+        raise ValueError("a prompt must hold some text, got an empty one")
+    for turn in conversation:
+        if turn["role"] not in ROLES:
+            raise ValueError(f"a turn's role must be one of {', '.join(ROLES)}, got {turn['role']!r}")

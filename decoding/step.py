@@ -1,0 +1,65 @@
+"""What one step of a mixture says, and what many steps make.
+
+Knows tensors. Does not know who computed them.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from decoding.loop import Emitted
+
+
+@dataclass(frozen=True)
+class Step:
+    """What comes next, and why.
+
+    Args:
+        logprobs: The mixture's log-probabilities of the next token, in nats (B, V).
+        log_weights: Of the experts, -inf where one is not asked (B, K).
+        base_logprobs: Under the base (B, V).
+        expert_logprobs: Under each expert; the base's where one is not asked (B, K, V).
+    """
+
+    logprobs: Tensor
+    log_weights: Tensor
+    base_logprobs: Tensor
+    expert_logprobs: Tensor
+
+    def require_numbers(self, names: Sequence[str]) -> None:
+        """Refuses a distribution that is none.
+
+        Args:
+            names: Of the experts, in their order (K).
+
+        Raises:
+            ValueError: If a NaN came out; it says of whom.
+        """
+        if not bool(self.logprobs.isnan().any()):
+            return
+        broken = [name for place, name in enumerate(names) if bool(self.expert_logprobs[:, place].isnan().any())]
+        guilty = "the base" if bool(self.base_logprobs.isnan().any()) else ", ".join(broken) or "the controller"
+        raise ValueError(f"log-probabilities must be numbers, got NaN from {guilty}")
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """Sampled responses as tensors, for training.
+
+    Args:
+        tokens: Padding after the end (B, n).
+        mask: 1 where a token counts, the end token included (B, n).
+        logprobs: Of the tokens under the untempered mixture, in nats (B, n).
+    """
+
+    tokens: Tensor
+    mask: Tensor
+    logprobs: Tensor
+
+    @classmethod
+    def of(cls, emitted: Iterable[Emitted[Step]]) -> "Rollout":
+        """Gives the rollout that these turns of the loop make."""
+        turns = [(turn.tokens, turn.running.long(), turn.logprobs) for turn in emitted]
+        return cls(*(torch.stack(column, dim=-1) for column in zip(*turns, strict=True)))

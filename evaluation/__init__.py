@@ -1,0 +1,1 @@
+"""Numbers about responses. A leaf: knows no model, and anyone may import it."""

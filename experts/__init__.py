@@ -1,0 +1,1 @@
+"""What could come next: dimensions, reward models, PPO, the stacked expert bank and soups."""

@@ -1,0 +1,145 @@
+"""The exam every expert sits at each update: the same prompts, answered at temperature one, marked against the base.
+
+Knows prompts, reference answers, reward models and length budgets. Does not know how experts learn from their marks.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from experts.bank import ExpertBank
+from experts.prompts import pad_left
+from experts.references import References, beats_reference
+from experts.rewards import QUALITY, RewardModels
+from experts.rollout import base_logprobs, sample_by_length
+
+
+class Answers(NamedTuple):
+    """Marked responses, one row per prompt and expert, expert-major."""
+
+    prompt_numbers: Tensor  # (R,)
+    experts: Tensor  # (R,)
+    prompt_ids: Tensor  # (R, P) padded on the left
+    prompt_mask: Tensor  # (R, P)
+    tokens: Tensor  # (R, T) padded on the right
+    mask: Tensor  # (R, T)
+    logprobs: Tensor  # (R, T) under the expert, nats
+    base_logprobs: Tensor  # (R, T) under the base, nats
+    hidden: Tensor  # (R, T, H) the state each token was chosen from
+    ended: Tensor  # (R,) bool
+    own: Tensor  # (R,) chance of beating the reference in the expert's own dimension
+    quality: Tensor  # (R,) chance of beating it in quality
+    total: Tensor  # (R,) what the expert is to learn from
+
+    @property
+    def kl(self) -> Tensor:
+        """One-sample KL to the base of each response, `(R,)`, nats."""
+        return ((self.logprobs - self.base_logprobs) * self.mask).sum(-1)
+
+    @property
+    def lengths(self) -> Tensor:
+        """Tokens of each response, the end included, `(R,)`."""
+        return self.mask.sum(-1)
+
+
+class Exam:
+    """Prompts with everything that is needed to mark answers to them."""
+
+    def __init__(
+        self,
+        bank: ExpertBank,
+        rewards: RewardModels,
+        references: References,
+        prompts: Sequence[Tensor],
+        end_id: int,
+        pad_id: int,
+        *,
+        least_budget: int = 48,
+        most_budget: int = 96,
+        quality_weight: float = 2.0,
+        missing_end_penalty: float = 1.0,
+    ) -> None:
+        """Marks `own + quality_weight * quality - missing_end_penalty * (1 - ended)`.
+
+        Args:
+            bank: base with one adapter per dimension.
+            rewards: a model for each of the bank's names, and one for quality.
+            references: the base's answer to each prompt.
+            prompts: token ids `(P,)` of each prompt.
+            end_id: the token that ends a response.
+            pad_id: fills what follows.
+            least_budget: tokens; each response draws its own budget between the two, so that experts learn to end.
+            most_budget: tokens.
+            quality_weight: without quality, an expert for short answers learns to say nothing.
+            missing_end_penalty: lost by a response that does not end within its budget.
+
+        Raises:
+            ValueError: if an expert has no reward model, or references and prompts differ in number.
+        """
+        missing = {*bank.names, QUALITY} - set(rewards.names)
+        if not bank.names or missing:
+            raise ValueError(f"every expert must have a reward model, got {bank.names} but none for {sorted(missing)}")
+        if len(references.scores) != len(prompts):
+            raise ValueError(f"each of {len(prompts)} prompts must have a reference, got {len(references.scores)}")
+        if not 1 <= least_budget <= most_budget:
+            raise ValueError(f"budgets must satisfy 1 <= least <= most, got {least_budget} and {most_budget}")
+        self.bank, self.rewards, self.references, self.prompts = bank, rewards, references, prompts
+        self.end_id, self.pad_id = end_id, pad_id
+        self.least_budget, self.most_budget = least_budget, most_budget
+        self.quality_weight, self.missing_end_penalty = quality_weight, missing_end_penalty
+
+    @torch.no_grad()
+    def sit(self, prompt_numbers: Tensor, generators: Sequence[torch.Generator]) -> Answers:
+        """Every expert's marked answer to every prompt.
+
+        Args:
+            prompt_numbers: `(n,)`.
+            generators: one per expert; an expert's answers depend on no other expert's draws.
+        """
+        count, device = len(self.bank.names), prompt_numbers.device
+        ids, mask = pad_left([self.prompts[number] for number in prompt_numbers.tolist()], self.pad_id)
+        prompt_ids, prompt_mask = ids.to(device).repeat(count, 1), mask.to(device).repeat(count, 1)
+        experts = torch.arange(count, device=device).repeat_interleave(len(prompt_numbers))
+        budgets, uniforms = (draw.to(device) for draw in self._draw(len(prompt_numbers), generators))
+        responses = sample_by_length(
+            self.bank, prompt_ids, prompt_mask, experts, budgets, uniforms, self.end_id, self.pad_id
+        )
+        tokens, kept = responses.tokens, responses.mask
+        numbers = prompt_numbers.repeat(count)
+        conversations = (torch.cat([prompt_ids, tokens], 1), torch.cat([prompt_mask, kept.to(prompt_mask.dtype)], 1))
+        return Answers(
+            numbers,
+            experts,
+            prompt_ids,
+            prompt_mask,
+            tokens,
+            kept,
+            responses.logprobs,
+            base_logprobs(self.bank, prompt_ids, prompt_mask, tokens, kept),
+            responses.hidden,
+            responses.ended,
+            *self._mark(conversations, experts, self.references.scores.to(device)[numbers], responses.ended),
+        )
+
+    def _draw(self, rows: int, generators: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:
+        """Length budgets `(R,)` with uniform numbers `(R, T)`."""
+        budgets, uniforms = [], []
+        for generator in generators:
+            budgets.append(torch.randint(self.least_budget, self.most_budget + 1, (rows,), generator=generator))
+            uniforms.append(torch.rand(rows, self.most_budget, generator=generator, dtype=torch.float64))
+        return torch.cat(budgets), torch.cat(uniforms)
+
+    def _mark(
+        self, conversations: tuple[Tensor, Tensor], experts: Tensor, reference_scores: Tensor, ended: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Own, quality and total marks, `(R,)` each; `reference_scores` is `(R, D)`."""
+        names = self.rewards.names
+        own_of_expert = torch.tensor([names.index(name) for name in self.bank.names], device=experts.device)
+        columns = torch.stack([own_of_expert[experts], torch.full_like(experts, names.index(QUALITY))], dim=1)  # (R, 2)
+        needed = torch.zeros(reference_scores.shape, dtype=torch.bool, device=experts.device)
+        scores = self.rewards.score(*conversations, needed=needed.scatter(1, columns, True))
+        own, quality = beats_reference(scores, reference_scores).gather(1, columns).unbind(1)
+        penalty = self.missing_end_penalty * (~ended).to(own.dtype)
+        return own, quality, own + self.quality_weight * quality - penalty

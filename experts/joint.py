@@ -1,0 +1,259 @@
+"""Trains the experts of all dimensions together: one rollout, one backward pass, nothing shared but the frozen base.
+
+Knows the order of one update, optimisers and checkpoints. Does not know files on disk, how answers are sampled and
+marked, nor how a loss is computed. The method is PPO (arXiv 1707.06347) as used for language models (1909.08593).
+
+Departures from the textbook: 1. every expert has its own adapter, value head, AdamW state, clipping norm, random
+generator, KL controller and early stop, so an expert trained beside others ends as it would alone; 2. the reward is
+the chance of beating the base's own answer, which makes rewards of different models comparable; 3. minibatches are cut
+into parts of similar length whose gradients are added up, which changes the cost but not the sum.
+"""
+
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from torch import Tensor, nn
+
+from experts.exam import Answers, Exam
+from experts.ppo import (
+    Trajectories,
+    adaptive_kl,
+    gae,
+    policy_loss,
+    shaped_rewards,
+    step_kl,
+    sum_per_expert,
+    value_loss,
+    whiten,
+)
+from experts.rollout import reread
+from experts.values import ValueHeads
+
+Metrics = dict[str, Tensor]  # (K,) each
+
+
+class JointPPO(LightningModule):
+    """Proximal policy optimisation of all experts of a bank; a batch is the numbers `(n,)` of prompts to answer."""
+
+    kl_coefficients: Tensor  # (K,)
+
+    def __init__(
+        self,
+        exam: Exam,
+        *,
+        updates: int = 100,
+        kl_coefficient: float = 0.06,
+        kl_target: float = 4.0,
+        kl_rate: float = 0.1,
+        entropy_coefficient: float = 0.003,
+        value_coefficient: float = 0.1,
+        trace: float = 0.95,
+        clip: float = 0.2,
+        epochs: int = 2,
+        minibatches: int = 2,
+        parts: int = 4,
+        learning_rate: float = 8e-4,
+        weight_decay: float = 0.0,
+        largest_norm: float = 1.0,
+        stop_kl: float = 0.1,
+        seed: int = 0,
+    ) -> None:
+        """Trains the experts of the exam's bank in place.
+
+        Args:
+            exam: the bank with prompts and reward models.
+            updates: rollouts in all; the learning rate falls linearly to zero over them.
+            kl_coefficient: reward lost per nat of KL to the base, at the start.
+            kl_target: nats per response the controller steers to.
+            kl_rate: how strongly the controller steers.
+            entropy_coefficient: worth of a nat of entropy of a next-token distribution.
+            value_coefficient: weight of the value loss, whose gradient also reaches the adapter.
+            trace: lambda of the advantage estimate.
+            clip: of probability ratios and of values.
+            epochs: passes over one rollout.
+            minibatches: optimiser steps in a pass.
+            parts: forward and backward passes per minibatch.
+            learning_rate: of AdamW, at the start.
+            weight_decay: likewise.
+            largest_norm: a longer gradient of an expert is shortened to it.
+            stop_kl: nats per token between sampling and current policy at which an expert waits for the next rollout.
+            seed: of every draw.
+        """
+        super().__init__()
+        self.exam, self.bank, self.rewards = exam, exam.bank, exam.rewards  # modules move along to the device
+        self.updates, self.kl_target, self.kl_rate = updates, kl_target, kl_rate
+        self.entropy_coefficient, self.value_coefficient = entropy_coefficient, value_coefficient
+        self.trace, self.clip, self.epochs, self.minibatches, self.parts = trace, clip, epochs, minibatches, parts
+        self.learning_rate, self.weight_decay, self.largest_norm = learning_rate, weight_decay, largest_norm
+        self.stop_kl = stop_kl
+        self._start(kl_coefficient, seed)
+
+    def _start(self, kl_coefficient: float, seed: int) -> None:
+        """Everything that changes during training beside the adapters."""
+        self.automatic_optimization = False
+        self.strict_loading = False  # checkpoints hold what is trained, not the frozen base
+        self.names, self.count = tuple(self.bank.names), len(self.bank.names)
+        base = self.bank.base
+        self.values = ValueHeads(base.config.hidden_size, self.count, dtype=base.dtype)
+        self.register_buffer("kl_coefficients", torch.full((self.count,), kl_coefficient, dtype=base.dtype))
+        self.generators = [torch.Generator().manual_seed(seed ^ zlib.crc32(name.encode())) for name in self.names]
+        self.updates_done = 0
+
+    def training_step(self, prompt_numbers: Tensor) -> dict[str, object]:
+        """One update: every expert answers the prompts, then learns from its marks."""
+        answers = self.exam.sit(prompt_numbers, self.generators)
+        trajectories = self.trajectories(answers)
+        self._decay_learning_rate()
+        metrics = self._describe(answers) | self.improve(trajectories)
+        self.kl_coefficients.copy_(adaptive_kl(self.kl_coefficients, metrics["kl"], self.kl_target, self.kl_rate))
+        metrics["kl_coefficient"] = self.kl_coefficients.clone()
+        self.updates_done += 1
+        self._log_metrics(metrics)
+        return {"metrics": metrics, "answers": answers}
+
+    @torch.no_grad()
+    def trajectories(self, answers: Answers) -> Trajectories:
+        """The answers with values, advantages and returns."""
+        kl_coefficients = self.kl_coefficients[answers.experts]
+        values = self.values(answers.hidden, answers.experts) * answers.mask
+        rewards = shaped_rewards(answers.total, answers.logprobs, answers.base_logprobs, answers.mask, kl_coefficients)
+        advantages, returns = gae(rewards, values, answers.mask, trace=self.trace)
+        return Trajectories(
+            answers.prompt_ids,
+            answers.prompt_mask,
+            answers.tokens,
+            answers.mask,
+            answers.experts,
+            answers.logprobs,
+            values,
+            whiten(advantages, answers.mask, answers.experts, self.count),
+            returns,
+        )
+
+    def improve(self, trajectories: Trajectories) -> Metrics:
+        """Takes the optimiser steps that one rollout is good for; experts that moved far enough sit out the rest."""
+        active = torch.ones(self.count, dtype=torch.bool, device=trajectories.mask.device)
+        reports, steps = [], torch.zeros_like(self.kl_coefficients)
+        for rows in self._minibatch_rows(trajectories):  # (K, m)
+            reports.append(self._backward(trajectories, rows[active]))
+            active = active & (reports[-1]["step_kl"] <= self.stop_kl)
+            if not active.any():
+                break
+            self._step(active)
+            steps += active
+        means = {name: torch.stack([report[name] for report in reports]).mean(0) for name in reports[0]}
+        return means | {"steps": steps}
+
+    def _minibatch_rows(self, trajectories: Trajectories) -> Iterator[Tensor]:
+        """Row numbers `(K, m)` of each minibatch, shuffled per expert, then sorted by length."""
+        rows = len(trajectories.mask) // self.count
+        lengths = trajectories.prompt_mask.sum(-1) + trajectories.mask.sum(-1)
+        orders = [self._shuffled(rows) for _ in range(self.epochs)]  # drawn at once, whoever stops early
+        for order in orders:
+            for minibatch in order.to(lengths.device).tensor_split(self.minibatches, dim=1):
+                yield minibatch.gather(1, lengths[minibatch].argsort(dim=1, stable=True))
+
+    def _shuffled(self, rows: int) -> Tensor:
+        orders = [torch.randperm(rows, generator=generator) for generator in self.generators]
+        return torch.stack([order + number * rows for number, order in enumerate(orders)])
+
+    def _backward(self, trajectories: Trajectories, rows: Tensor) -> Metrics:
+        """Leaves the gradients of one minibatch, rows `(active experts, m)`, in the parameters, part by part."""
+        self._optimizer.zero_grad(set_to_none=True)
+        experts = trajectories.experts[rows.flatten()]
+        tokens = sum_per_expert(trajectories.mask[rows.flatten()].sum(-1), experts, self.count).clamp(min=1)
+        reports = []
+        for part in rows.tensor_split(self.parts, dim=1):
+            if part.numel():
+                loss, report = self._loss(trajectories.rows(part.flatten()), tokens)
+                self.manual_backward(loss)
+                reports.append(report)
+        return {name: torch.stack([report[name] for report in reports]).sum(0) for name in reports[0]}
+
+    def _loss(self, part: Trajectories, tokens: Tensor) -> tuple[Tensor, Metrics]:
+        """The part's share of the loss: a sum over experts of means over their `tokens` `(K,)` in the minibatch."""
+        logits, hidden = reread(self.bank, part.prompt_ids, part.prompt_mask, part.tokens, part.mask, part.experts)
+        distributions = logits.log_softmax(-1)  # (R, T, V)
+        logprobs = distributions.gather(-1, part.tokens[..., None])[..., 0]
+        entropy = -(distributions.exp() * distributions).sum(-1)
+        policy = policy_loss(logprobs, part.logprobs, part.advantages, self.clip)
+        value = value_loss(self.values(hidden, part.experts), part.values, part.returns, self.clip)
+        share = part.mask / tokens[part.experts, None]
+        loss = (share * (policy + self.value_coefficient * value - self.entropy_coefficient * entropy)).sum()
+        measured = {"step_kl": step_kl(logprobs, part.logprobs), "entropy": entropy, "value_loss": value}
+        sums = {name: (number.detach() * share).sum(-1) for name, number in measured.items()}
+        return loss, {name: sum_per_expert(number, part.experts, self.count) for name, number in sums.items()}
+
+    def _step(self, active: Tensor) -> None:
+        """Clips each active expert's gradient and moves it; the others' parameters and momenta stay as they are."""
+        for number, parameters in enumerate(self._parameters_of_experts()):
+            if active[number]:
+                nn.utils.clip_grad_norm_(parameters, self.largest_norm)
+            else:
+                for parameter in parameters:
+                    parameter.grad = None  # AdamW moves a parameter whose gradient is zero, not one without
+        self._optimizer.step()
+
+    def _describe(self, answers: Answers) -> Metrics:
+        """Means over each expert's answers."""
+        measured = {
+            "reward": answers.own,
+            "quality": answers.quality,
+            "total": answers.total,
+            "kl": answers.kl,
+            "length": answers.lengths,
+            "ended": answers.ended.to(answers.kl.dtype),
+        }
+        rows = len(answers.experts) / self.count
+        return {name: sum_per_expert(number, answers.experts, self.count) / rows for name, number in measured.items()}
+
+    def _log_metrics(self, metrics: Metrics) -> None:
+        """Logs `<expert>/<metric>`."""
+        numbers = {metric: values.tolist() for metric, values in metrics.items()}
+        named = {f"{name}/{metric}": numbers[metric][k] for metric in numbers for k, name in enumerate(self.names)}
+        self.log_dict(named, on_step=True, on_epoch=False)
+
+    def _parameters_of_experts(self) -> list[list[nn.Parameter]]:
+        return [
+            [*self.bank.parameters_of(name), *self.values.parameters_of(number)]
+            for number, name in enumerate(self.names)
+        ]
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW with one group per expert; its state is per parameter, and no parameter serves two experts."""
+        groups = [{"params": parameters} for parameters in self._parameters_of_experts()]
+        return torch.optim.AdamW(groups, lr=self.learning_rate, weight_decay=self.weight_decay)
+
+    @property
+    def _optimizer(self) -> torch.optim.Optimizer:
+        optimizer = self.optimizers()
+        assert not isinstance(optimizer, list)  # configure_optimizers gives one
+        return optimizer  # type: ignore[return-value]  # Lightning's wrapper counts the steps
+
+    def _decay_learning_rate(self) -> None:
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.learning_rate * (1 - self.updates_done / self.updates)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keeps only what is trained or adapted, and adds the random generators."""
+        kept = {name for name, parameter in self.named_parameters() if parameter.requires_grad} | {"kl_coefficients"}
+        state = checkpoint["state_dict"]
+        checkpoint["state_dict"] = {name: state[name] for name in state if name in kept}
+        checkpoint["experts"] = list(self.names)
+        checkpoint["generators"] = [generator.get_state() for generator in self.generators]
+        checkpoint["updates_done"] = self.updates_done
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Puts the random generators back.
+
+        Raises:
+            ValueError: if the checkpoint trained other experts.
+        """
+        if checkpoint["experts"] != list(self.names):
+            raise ValueError(f"the checkpoint must train {list(self.names)}, got {checkpoint['experts']}")
+        for generator, state in zip(self.generators, checkpoint["generators"], strict=True):
+            generator.set_state(state.cpu())
+        self.updates_done = checkpoint["updates_done"]

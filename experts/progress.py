@@ -1,0 +1,115 @@
+"""What a person sees of the experts' training, and what is kept of it: a live table, a log of answers, a checkpoint.
+
+Knows Lightning's callbacks and what `JointPPO.training_step` returns. Does not know how experts are trained.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from experts.exam import Answers
+
+COLUMNS = ("reward", "quality", "kl", "length", "ended", "kl_coefficient")
+
+
+class ExpertTable(Callback):
+    """A progress bar over a table with one line per expert; where there is no terminal, a printed line now and then."""
+
+    def __init__(self, names: tuple[str, ...], updates: int, every: int = 10, console: Console | None = None) -> None:
+        """Shows `updates` updates of the named experts.
+
+        Args:
+            names: of the experts, one line each.
+            updates: length of the bar.
+            every: how many updates pass between printed lines where there is no terminal.
+            console: where to draw.
+        """
+        self.names, self.updates, self.every, self.console = names, updates, every, console or Console()
+        timing = TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()
+        self.progress = Progress(TextColumn("updates"), BarColumn(), MofNCompleteColumn(), *timing)
+        self.bar = self.progress.add_task("updates", total=updates)
+        self.live = Live(self.progress, console=self.console, refresh_per_second=2)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts drawing."""
+        self.live.start()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leaves the last state on the screen."""
+        self.live.stop()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Gives the screen back."""
+        self.live.stop()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Shows the update which just ended."""
+        done = batch_idx + 1
+        self.progress.update(self.bar, completed=done)
+        self.live.update(Group(self.progress, self.table(outputs["metrics"])))
+        if not self.console.is_terminal and (done % self.every == 0 or done == self.updates):
+            self.console.print(f"update {done} of {self.updates}", self.table(outputs["metrics"]))
+
+    def table(self, metrics: dict[str, Tensor]) -> Table:
+        """One line per expert from metrics `(K,)`."""
+        table = Table("expert", *(column.replace("_", " ") for column in COLUMNS), box=None)
+        for number, name in enumerate(self.names):
+            table.add_row(name, *(f"{float(metrics[column][number]):.3f}" for column in COLUMNS))
+        return table
+
+
+class AnswerLog(Callback):
+    """Appends one answer of every expert to a JSONL file, every so many updates."""
+
+    def __init__(self, path: Path, tokenizer: PreTrainedTokenizerBase, names: tuple[str, ...], every: int = 10) -> None:
+        """Writes to `path`, decoded by the tokenizer, after the first and then every `every` updates."""
+        self.path, self.tokenizer, self.names, self.every = path, tokenizer, names, every
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Logs each expert's answer to the first prompt of the batch."""
+        if batch_idx and (batch_idx + 1) % self.every:
+            return
+        answers: Answers = outputs["answers"]
+        with self.path.open("a", encoding="utf-8") as log:
+            for number in range(len(self.names)):
+                row = number * len(batch)
+                log.write(json.dumps({"update": batch_idx + 1, **self._entry(answers, row)}, ensure_ascii=False) + "\n")
+
+    def _entry(self, answers: Answers, row: int) -> dict[str, object]:
+        return {
+            "expert": self.names[int(answers.experts[row])],
+            "prompt": self.tokenizer.decode(answers.prompt_ids[row][answers.prompt_mask[row].bool()]),
+            "answer": self.tokenizer.decode(answers.tokens[row][answers.mask[row].bool()]),
+            "reward": round(float(answers.own[row]), 3),
+            "quality": round(float(answers.quality[row]), 3),
+            "kl": round(float(answers.kl[row]), 2),
+        }
+
+
+class LastCheckpoint(Callback):
+    """Keeps one checkpoint, replaced whole every so many updates, so that a killed run goes on where it was."""
+
+    def __init__(self, path: Path, every: int = 10) -> None:
+        """Writes to `path` every `every` updates."""
+        self.path, self.every = path, every
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Saves beside the old checkpoint, then takes its place."""
+        if (batch_idx + 1) % self.every == 0:
+            unfinished = self.path.with_suffix(".unfinished")
+            trainer.save_checkpoint(unfinished, weights_only=False)  # with optimiser and loop
+            unfinished.replace(self.path)

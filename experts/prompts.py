@@ -1,0 +1,94 @@
+"""Prompts for training: read from disk, rendered by the chat template, handed out in shuffled batches.
+
+Knows JSONL files of conversations, padding on the left and the order of prompts. Does not know responses.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+Conversation = list[dict[str, str]]
+
+
+def read_prompts(path: str | Path) -> list[Conversation]:
+    """The conversations of a JSONL file with rows `{"messages": [{"role", "content"}, ...]}`.
+
+    Raises:
+        ValueError: if the file holds no prompt or a row has no messages.
+    """
+    rows = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    if not rows:
+        raise ValueError(f"a prompt file must hold at least one prompt, got none in {path}")
+    for number, row in enumerate(rows, start=1):
+        if not row.get("messages"):
+            raise ValueError(f"row {number} of {path} must have messages, got {row}")
+    return [row["messages"] for row in rows]
+
+
+def encode_prompts(tokenizer: PreTrainedTokenizerBase, conversations: Sequence[Conversation]) -> list[Tensor]:
+    """Token ids of each conversation, ready to be answered, one `(P,)` tensor each."""
+    texts = [
+        tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)
+        for conversation in conversations
+    ]
+    return [torch.tensor(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
+
+
+def pad_left(sequences: Sequence[Tensor], pad_id: int) -> tuple[Tensor, Tensor]:
+    """Token ids `(B, P)` padded on the left, with their mask `(B, P)`."""
+    width = max(len(sequence) for sequence in sequences)
+    ids = torch.full((len(sequences), width), pad_id)
+    mask = torch.zeros_like(ids)
+    for row, sequence in enumerate(sequences):
+        ids[row, width - len(sequence) :] = sequence
+        mask[row, width - len(sequence) :] = 1
+    return ids, mask
+
+
+class PromptStream:
+    """Batches of prompt numbers, every prompt once per pass in a new order; its position belongs to the checkpoint.
+
+    The order is a function of the seed and the pass alone, so a stream that is told its position goes on exactly.
+    """
+
+    def __init__(self, prompts: int, batch_size: int, batches: int, seed: int = 0) -> None:
+        """Streams `batches` batches of `batch_size` numbers below `prompts`.
+
+        Raises:
+            ValueError: if a batch is larger than the number of prompts.
+        """
+        if not 0 < batch_size <= prompts:
+            raise ValueError(f"a batch must hold between 1 and all {prompts} prompts, got {batch_size}")
+        self.prompts, self.batch_size, self.batches, self.seed = prompts, batch_size, batches, seed
+        self.position = 0
+
+    def __len__(self) -> int:
+        """How many batches there are in all."""
+        return self.batches
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """The remaining batches, `(batch_size,)` each."""
+        while self.position < self.batches:
+            batch = self.batch(self.position)
+            self.position += 1
+            yield batch
+
+    def batch(self, number: int) -> Tensor:
+        """The prompt numbers of one batch, `(batch_size,)`; a pass leaves out the prompts that fill no whole batch."""
+        per_pass = self.prompts // self.batch_size
+        passes, place = divmod(number, per_pass)
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + passes)
+        order = torch.randperm(self.prompts, generator=generator)
+        return order[place * self.batch_size :][: self.batch_size]
+
+    def state_dict(self) -> dict[str, int]:
+        """The position, for a checkpoint."""
+        return {"position": self.position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Goes to the position of a checkpoint."""
+        self.position = state["position"]

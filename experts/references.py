@@ -1,0 +1,107 @@
+"""The base's own answer to every prompt, with its scores: what a response's reward is measured against.
+
+Knows how reference answers are sampled, scored and kept on disk. Does not know training. A score alone has no zero
+and no unit; the chance of beating a fixed answer to the same prompt has both (arXiv 2407.04181, and 2203.02155 for
+the Bradley-Terry model behind it): `sigmoid(r(y) - r(y_ref))`.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn.functional import pad
+
+from experts.bank import ExpertBank
+from experts.prompts import pad_left
+from experts.rewards import RewardModels
+from experts.rollout import sample_by_length
+
+
+class References(NamedTuple):
+    """One base answer to each of `N` prompts."""
+
+    tokens: Tensor  # (N, T) padded on the right
+    mask: Tensor  # (N, T)
+    scores: Tensor  # (N, D) raw scores by every reward model
+
+
+def beats_reference(scores: Tensor, reference_scores: Tensor) -> Tensor:
+    """The modelled chance that a response is preferred to the reference, `sigmoid(r(y) - r(y_ref))`, any shape."""
+    return torch.sigmoid(scores - reference_scores)
+
+
+def sample_references(
+    bank: ExpertBank,
+    rewards: RewardModels,
+    prompts: Sequence[Tensor],
+    *,
+    end_id: int,
+    pad_id: int,
+    max_new_tokens: int = 96,
+    batch_size: int = 192,
+    seed: int = 0,
+    on_batch: Callable[[int], None] | None = None,
+) -> References:
+    """Samples the base once per prompt at temperature one, with scores by all reward models.
+
+    Args:
+        bank: its base answers.
+        rewards: score the answers.
+        prompts: token ids `(P,)` each.
+        end_id: ends a response.
+        pad_id: fills the rest.
+        max_new_tokens: cut after so many tokens.
+        batch_size: prompts at once.
+        seed: of the samples.
+        on_batch: told how many prompts are done.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    device = next(bank.base.parameters()).device
+    parts = []
+    for start in range(0, len(prompts), batch_size):
+        ids, mask = (tensor.to(device) for tensor in pad_left(prompts[start : start + batch_size], pad_id))
+        uniforms = torch.rand(len(ids), max_new_tokens, generator=generator).to(device)
+        nobody = torch.full((len(ids),), -1, device=device)
+        budgets = torch.full((len(ids),), max_new_tokens, device=device)
+        answers = sample_by_length(bank, ids, mask, nobody, budgets, uniforms, end_id, pad_id)
+        answered = torch.cat([mask, answers.mask.to(mask.dtype)], dim=1)
+        scores = rewards.score(torch.cat([ids, answers.tokens], dim=1), answered)
+        parts.append(_widened(References(answers.tokens, answers.mask, scores), max_new_tokens, pad_id))
+        if on_batch is not None:
+            on_batch(start + len(ids))
+    return References(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
+
+
+def _widened(part: References, width: int, pad_id: int) -> References:
+    missing = (0, width - part.tokens.shape[1])
+    return References(pad(part.tokens, missing, value=pad_id), pad(part.mask, missing), part.scores)
+
+
+def fingerprint(bank: ExpertBank, rewards: RewardModels, prompts: Sequence[Tensor], seed: int) -> str:
+    """A hash of everything reference answers depend on, so that stale ones are never used."""
+    digest = hashlib.sha256(repr((rewards.names, seed, [prompt.tolist() for prompt in prompts])).encode())
+    for tensor in (*bank.base.parameters(), *rewards.parameters()):
+        digest.update(tensor.detach().cpu().double().sum().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save_references(references: References, path: Path, made_from: str) -> None:
+    """Writes the references with the fingerprint of what they were made from."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.contiguous() for name, tensor in references._asdict().items()}
+    save_file(tensors, path, metadata={"made_from": made_from})
+
+
+def load_references(path: Path, made_from: str) -> References | None:
+    """References saved before, or None if there are none or they were made from something else."""
+    if not path.exists():
+        return None
+    with safe_open(path, framework="pt") as file:
+        if file.metadata()["made_from"] != made_from:
+            return None
+        return References(*(file.get_tensor(name) for name in References._fields))

@@ -1,0 +1,293 @@
+"""Trains one reward model per dimension from labelled pairs of answers.
+
+    python -m experts.reward_training --config configs/miniature/rewards.yaml
+
+Knows TRL's RewardTrainer, the pairs on disk and what a trained reward model is worth on held-out pairs. Does not know
+who labelled the pairs, what a dimension means, nor how the scores are used later. A reward model is a LoRA adapter
+with a linear head over the base (PEFT's SEQ_CLS), trained with the Bradley-Terry loss of arXiv 2203.02155, eq. 1:
+`-log sigmoid(r(chosen) - r(rejected))`.
+
+Departures from TRL's defaults: 1. texts are tokenized here and never given an end of sequence they do not have, since
+an answer which was cut off must look cut off to its judge; 2. no gradient checkpointing, no bfloat16, no checkpoints.
+"""
+
+import json
+import multiprocessing
+import time
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from queue import Queue
+
+import datasets
+import torch
+import transformers
+from jsonargparse import ArgumentParser
+from peft import LoraConfig, PeftModel, TaskType
+from rich.console import Console
+from torch import Tensor
+from torch.utils.data import DataLoader
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, TrainerCallback
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from trl import RewardConfig, RewardTrainer
+
+from experts.reward_progress import Report, StepReport, show_progress
+
+METRICS_FILE = "metrics.json"
+
+
+def tokenize_pairs(pairs: datasets.Dataset, tokenizer: PreTrainedTokenizerBase) -> datasets.Dataset:
+    """The pairs as token ids `chosen_ids` and `rejected_ids`; a `prompt` column goes in front of both answers.
+
+    Raises:
+        ValueError: if a column is missing, a text is empty, or an answer repeats its prompt.
+    """
+    missing = {"chosen", "rejected"} - set(pairs.column_names)
+    if missing:
+        raise ValueError(f"pairs must have the columns chosen and rejected, got {pairs.column_names}")
+    prompts = pairs["prompt"] if "prompt" in pairs.column_names else [""] * len(pairs)
+    columns = {
+        f"{side}_ids": tokenizer(_joined(prompts, pairs[side]), add_special_tokens=False)["input_ids"]
+        for side in ("chosen", "rejected")
+    }
+    return datasets.Dataset.from_dict(columns)
+
+
+def _joined(prompts: Sequence[str], answers: Sequence[str]) -> list[str]:
+    for prompt, answer in zip(prompts, answers, strict=True):
+        if not prompt + answer:
+            raise ValueError("a text must not be empty, got an empty prompt with an empty answer")
+        if prompt and answer.startswith(prompt):
+            raise ValueError(f"an answer must not repeat its prompt when there is a prompt column, got {answer!r}")
+    return [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
+
+
+def calibration_error(margins: Tensor, bins: int = 10) -> float:
+    """How far stated confidence is from being right, `sum_b n_b/N |accuracy_b - confidence_b|` (arXiv 1706.04599).
+
+    Args:
+        margins: score of the chosen answer minus score of the rejected one, `(N,)`; confidence is `sigmoid(|margin|)`.
+        bins: bins of equal width over confidences from one half to one.
+    """
+    confidence = torch.sigmoid(margins.abs())
+    correct = (margins > 0).to(confidence.dtype)
+    bin_numbers = ((confidence - 0.5) * 2 * bins).long().clamp(max=bins - 1)
+    gaps = torch.zeros(bins, dtype=confidence.dtype).index_add(0, bin_numbers, correct - confidence)
+    return float(gaps.abs().sum() / len(margins))
+
+
+@torch.no_grad()
+def held_out_margins(trainer: RewardTrainer, pairs: datasets.Dataset, batch_size: int = 64) -> Tensor:
+    """Score of the chosen answer minus score of the rejected one for each tokenized pair, `(N,)`."""
+    model = trainer.model
+    assert isinstance(model, PeftModel)
+    model.eval()
+    margins = []
+    for batch in DataLoader(pairs, batch_size=batch_size, collate_fn=trainer.data_collator):
+        scores = model(**{name: column.to(model.device) for name, column in batch.items()}).logits.squeeze(-1)
+        chosen, rejected = scores.float().cpu().chunk(2)
+        margins.append(chosen - rejected)
+    return torch.cat(margins)
+
+
+def train_reward(
+    base: str | Path,
+    pairs: datasets.Dataset,
+    held_out: datasets.Dataset,
+    output: str | Path,
+    *,
+    rank: int = 8,
+    alpha: int = 16,
+    learning_rate: float = 1e-3,
+    epochs: float = 1.0,
+    batch_size: int = 32,
+    centering: float = 0.01,
+    seed: int = 0,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> dict[str, float]:
+    """Accuracy, calibration error and seconds of a reward model trained from `base` and saved in `output`.
+
+    Args:
+        base: folder or hub id of the causal model the adapter is trained on.
+        pairs: columns `chosen` and `rejected` (texts rendered by the chat template), optionally `prompt`.
+        held_out: the same columns; nothing is chosen by them.
+        output: becomes an ordinary PEFT sequence-classification folder plus `metrics.json`, written last.
+        rank: of the LoRA adapter on every linear layer.
+        alpha: LoRA scale; updates are multiplied by `alpha / rank`.
+        learning_rate: of AdamW, decayed linearly to zero.
+        epochs: passes over `pairs`.
+        batch_size: pairs in a step.
+        centering: weight of the squared sum of the two scores (arXiv 2312.09244, eq. 2): scores stay near zero.
+        seed: for the head, the adapter and the order of the pairs.
+        callbacks: told about every step.
+
+    Raises:
+        ValueError: if the tokenizer pads with its end of sequence, which would hide the end from the score.
+    """
+    started = time.perf_counter()
+    tokenizer = _tokenizer(base)
+    trainer = RewardTrainer(
+        model=str(base),
+        args=_arguments(output, learning_rate, epochs, batch_size, centering, seed),
+        train_dataset=tokenize_pairs(pairs, tokenizer),
+        processing_class=tokenizer,
+        peft_config=LoraConfig(task_type=TaskType.SEQ_CLS, r=rank, lora_alpha=alpha, target_modules="all-linear"),
+        callbacks=list(callbacks),
+    )
+    for noisy in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(noisy)
+    trainer.train()
+    margins = held_out_margins(trainer, tokenize_pairs(held_out, tokenizer))
+    _save_adapter(trainer, output)
+    return _write_metrics(Path(output), margins, len(pairs), time.perf_counter() - started)
+
+
+def _save_adapter(trainer: RewardTrainer, output: str | Path) -> None:
+    """Writes the adapter alone: the trainer's own way would leave its arguments beside it as a pickle."""
+    assert isinstance(trainer.model, PeftModel)
+    trainer.model.save_pretrained(str(output))
+
+
+def _tokenizer(base: str | Path) -> PreTrainedTokenizerBase:
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
+        raise ValueError(f"the padding token must exist and differ from the end, got {tokenizer.pad_token!r}")
+    return tokenizer
+
+
+def _arguments(
+    output: str | Path, learning_rate: float, epochs: float, batch_size: int, centering: float, seed: int
+) -> RewardConfig:
+    on_cpu = not torch.cuda.is_available()
+    return RewardConfig(
+        output_dir=str(output),
+        use_cpu=on_cpu,
+        bf16=not on_cpu,
+        gradient_checkpointing=False,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        logging_steps=50,
+        learning_rate=learning_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=10,
+        num_train_epochs=epochs,
+        per_device_train_batch_size=batch_size,
+        center_rewards_coefficient=centering,
+        dataloader_pin_memory=not on_cpu,
+        seed=seed,
+    )
+
+
+def _write_metrics(output: Path, margins: Tensor, train_pairs: int, seconds: float) -> dict[str, float]:
+    metrics = {
+        "accuracy": float((margins > 0).float().mean()),
+        "calibration_error": calibration_error(margins),
+        "mean_margin": float(margins.mean()),
+        "train_pairs": train_pairs,
+        "held_out_pairs": len(margins),
+        "seconds": round(seconds, 1),
+    }
+    (output / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n")
+    return metrics
+
+
+def _train_in_worker(
+    name: str,
+    base: Path,
+    pairs: Path,
+    output: Path,
+    queue: "Queue[Report]",
+    epochs: float,
+    learning_rate: float,
+    batch_size: int,
+    seed: int,
+) -> dict[str, float]:
+    torch.set_num_threads(1)
+    datasets.disable_progress_bars()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    warnings.simplefilter("ignore", FutureWarning)  # of TRL about transformers
+    return train_reward(
+        base,
+        _read_pairs(pairs / name / "train.jsonl"),
+        _read_pairs(pairs / name / "validation.jsonl"),
+        output / name,
+        learning_rate=learning_rate,
+        epochs=epochs,
+        batch_size=batch_size,
+        seed=seed,
+        callbacks=[StepReport(name, queue)],
+    )
+
+
+def _read_pairs(path: Path) -> datasets.Dataset:
+    return datasets.Dataset.from_list([json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()])
+
+
+def train_rewards(
+    base: Path,
+    pairs: Path,
+    output: Path,
+    names: list[str] | None = None,
+    workers: int = 2,
+    epochs: float = 1.0,
+    learning_rate: float = 1e-3,
+    batch_size: int = 32,
+    seed: int = 0,
+) -> dict[str, dict[str, float]]:
+    """Metrics by name of reward models trained side by side, each in a process with one thread; finished ones are kept.
+
+    Args:
+        base: folder of the base model.
+        pairs: folder with `<name>/train.jsonl` and `<name>/validation.jsonl`, rows `{"prompt", "chosen", "rejected"}`.
+        output: receives one folder per name.
+        names: which to train; all folders of `pairs` if none are given.
+        workers: processes at once.
+        epochs: passes over the pairs.
+        learning_rate: of AdamW.
+        batch_size: pairs in a step.
+        seed: the same for every model.
+
+    Raises:
+        ValueError: if there are no pairs.
+    """
+    names = names or sorted(folder.name for folder in pairs.iterdir() if folder.is_dir())
+    if not names:
+        raise ValueError(f"pairs must hold one folder per reward model, got none in {pairs}")
+    finished = {name: output / name / METRICS_FILE for name in names}
+    todo = [name for name in names if not finished[name].exists()]
+    if not todo:
+        return {name: json.loads(path.read_text()) for name, path in finished.items()}
+    settings = epochs, learning_rate, batch_size, seed
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager, ProcessPoolExecutor(workers, mp_context=context) as pool:
+        queue: Queue[Report] = manager.Queue()
+        futures = {name: pool.submit(_train_in_worker, name, base, pairs, output, queue, *settings) for name in todo}
+        show_progress(futures, queue)
+    return {name: json.loads(path.read_text()) for name, path in finished.items()}
+
+
+def command_parser() -> ArgumentParser:
+    """The parser of this command."""
+    parser = ArgumentParser(description="Trains one reward model per dimension from labelled pairs.")
+    parser.add_function_arguments(train_rewards, as_positional=False)
+    parser.add_argument("--config", action="config")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Parses the command line, keeps the resolved configuration beside the output, trains."""
+    parser = command_parser()
+    config = parser.parse_args(arguments)
+    config.output.mkdir(parents=True, exist_ok=True)
+    parser.save(config, config.output / "reward_training.yaml", overwrite=True)
+    values = config.as_dict()
+    values.pop("config")
+    for name, metrics in train_rewards(**values).items():
+        Console().print(f"{name:<14} {metrics}")
+
+
+if __name__ == "__main__":
+    main()

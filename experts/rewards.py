@@ -1,0 +1,135 @@
+"""Learned reward models: one adapter with one linear head per dimension, all on one shared trunk.
+
+Knows how scores are read and how reward models lie on disk: one ordinary PEFT sequence-classification folder each, as
+TRL's RewardTrainer leaves them. Does not know how they were trained nor what their scores are used for. Scores of
+different models have no common zero or unit; whoever compares them measures each against a reference answer first.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from experts.adapters import Adapter, read_adapter, write_adapter
+from experts.bank import ExpertBank
+
+QUALITY = "quality"
+HEAD_WEIGHT = "score.weight"
+_HEADS = ("score", "classifier")  # PEFT lists both for sequence classification; only the first exists here
+
+
+class RewardModels(nn.Module):
+    """Scores of `D` reward models for any response, only where they are needed."""
+
+    def __init__(self, bank: ExpertBank, heads: Mapping[str, Tensor], rows_at_once: int = 128) -> None:
+        """Reads the bank's experts as reward models.
+
+        Args:
+            bank: one adapter per reward model over the trunk.
+            heads: weight `(H,)` of each model's linear head.
+            rows_at_once: rows in one pass of the trunk; bounds memory.
+
+        Raises:
+            ValueError: if the heads and the adapters have different names.
+        """
+        super().__init__()
+        if set(heads) != set(bank.names):
+            raise ValueError(f"every adapter must have one head, got adapters {bank.names} and heads {sorted(heads)}")
+        self.bank = bank.requires_grad_(False)
+        self.names = tuple(bank.names)
+        self.heads = nn.Parameter(torch.stack([heads[name].detach() for name in bank.names]), requires_grad=False)
+        self.rows_at_once = rows_at_once
+
+    @torch.no_grad()
+    def score(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        names: Sequence[str] | None = None,
+        needed: Tensor | None = None,
+    ) -> Tensor:
+        """Raw scores `(N, D)` read at the last real token of prompt and response, zero where not needed.
+
+        Args:
+            input_ids: `(N, T)`, padded on either side or between prompt and response.
+            attention_mask: `(N, T)`.
+            names: the `D` models asked for, in this order; all if none are given.
+            needed: `(N, D)`, true where a score is wanted; everywhere if not given.
+
+        Raises:
+            ValueError: if a name is unknown.
+        """
+        columns = [self._number(name) for name in (self.names if names is None else names)]
+        wanted = torch.zeros(len(input_ids), len(self.names), dtype=torch.bool, device=input_ids.device)
+        wanted[:, columns] = True if needed is None else needed.bool()
+        input_ids, attention_mask = left_aligned(input_ids, attention_mask)
+        lengths, scores = attention_mask.sum(-1), self.heads.new_zeros(wanted.shape)
+        requests, models = wanted.nonzero(as_tuple=True)  # (R,), (R,)
+        for chosen in lengths[requests].argsort(stable=True).split(self.rows_at_once):
+            rows = chosen[models[chosen].argsort(stable=True)]  # the bank wants the rows of one model together
+            texts = input_ids[requests[rows]], attention_mask[requests[rows]]
+            scores[requests[rows], models[rows]] = self._score_rows(*texts, models[rows])
+        return scores[:, columns]
+
+    def _score_rows(self, input_ids: Tensor, attention_mask: Tensor, models: Tensor) -> Tensor:
+        lengths = attention_mask.sum(-1)
+        longest = int(lengths.max())
+        hidden = self.bank.forward_hidden(input_ids[:, :longest], attention_mask[:, :longest], models)  # (R, T, H)
+        final = hidden[torch.arange(len(hidden), device=hidden.device), lengths - 1]  # (R, H)
+        return (final * self.heads[models]).sum(-1)
+
+    def _number(self, name: str) -> int:
+        if name not in self.names:
+            raise ValueError(f"a reward model must be one of {list(self.names)}, got {name!r}")
+        return self.names.index(name)
+
+    @classmethod
+    def load(cls, folder: str | Path, base: PreTrainedModel, names: Sequence[str] | None = None) -> "RewardModels":
+        """Reads `folder/<name>/` for every name.
+
+        Args:
+            folder: holds one PEFT sequence-classification folder per model.
+            base: model whose trunk the adapters were trained on; its linear layers become part of the bank.
+            names: which to read and in which order; all, quality last, if none are given.
+
+        Raises:
+            ValueError: if there is no such folder, or an adapter is of a kind that is not supported.
+        """
+        folder = Path(folder)
+        if names is None:
+            found = (path.parent.name for path in folder.glob("*/adapter_config.json"))
+            names = sorted(found, key=lambda name: (name == QUALITY, name))
+        if not names:
+            raise ValueError(f"there must be at least one reward model, got none in {folder}")
+        trunk = base.base_model
+        assert isinstance(trunk, PreTrainedModel)
+        bank, heads = ExpertBank(trunk), {}
+        for name in names:
+            adapter = read_adapter(folder / name, allow_saved=_HEADS)
+            bank.add(name, adapter.config, adapter.state)
+            heads[name] = _head(adapter, folder / name)
+        return cls(bank, heads)
+
+    def save(self, folder: str | Path) -> None:
+        """Writes one ordinary PEFT sequence-classification folder per model, `folder/<name>/`."""
+        prefix = self.bank.base.base_model_prefix  # the classifier around the trunk calls it so
+        for name, head in zip(self.names, self.heads, strict=True):
+            state = {f"{prefix}.{key}": tensor for key, tensor in self.bank.state_of(name).items()}
+            saved = {HEAD_WEIGHT: head[None]}
+            write_adapter(Path(folder) / name, Adapter(self.bank.configs[name], state, saved, task_type="SEQ_CLS"))
+
+
+def left_aligned(input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+    """The same texts with all padding moved to the right, `(N, T)` each; no position of a token changes by it."""
+    order = attention_mask.long().argsort(dim=1, descending=True, stable=True)
+    return input_ids.gather(1, order), attention_mask.long().gather(1, order)
+
+
+def _head(adapter: Adapter, folder: Path) -> Tensor:
+    weight = adapter.saved.get(HEAD_WEIGHT)
+    if weight is None or weight.shape[0] != 1:
+        given = "none" if weight is None else str(tuple(weight.shape))
+        raise ValueError(f"{folder} must hold one output {HEAD_WEIGHT} (1, H), got {given}: was it trained as SEQ_CLS?")
+    return weight[0]

@@ -1,0 +1,100 @@
+"""Targets: which layers of a base an adapter reaches, and which factors belong there.
+
+Knows linear layers, their names and sizes. Does not know rows or how factors are applied.
+"""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from experts.adapters import DOWN, UP, AdapterConfig
+
+Factors = dict[str, tuple[Tensor, Tensor]]
+"""For each module name, down (r, in) and up (out, r)."""
+
+
+def targeted(base: PreTrainedModel, config: AdapterConfig) -> dict[str, nn.Module]:
+    """The base's linear layers that this adapter reaches, by name; names count with and without the trunk's prefix.
+
+    Raises:
+        ValueError: If nothing is reached, or something that is no linear layer.
+    """
+    trunk = "" if base.base_model is base else f"{base.base_model_prefix}."
+    if config.target_modules == "all-linear":
+        # As in PEFT the head is left out: it is not part of the trunk.
+        found = {f"{trunk}{name}": part for name, part in base.base_model.named_modules() if is_linear(part)}
+    else:
+        found = {name: part for name, part in base.named_modules() if _reaches(config, base, name)}
+    if wrong := sorted(name for name, part in found.items() if not is_linear(part)):
+        raise ValueError(f"target_modules must be Linear or Conv1D layers, got {wrong} by {config.target_modules!r}")
+    if not found:
+        raise ValueError(f"target_modules must name layers of {type(base).__name__}, got {config.target_modules!r}")
+    return found
+
+
+def fresh(modules: Mapping[str, nn.Module], rank: int, generator: torch.Generator | None) -> Factors:
+    """Factors that change nothing yet, as PEFT starts them: A Kaiming-uniform, B zero."""
+    factors: Factors = {}
+    for name, module in modules.items():
+        inputs, outputs = widths(module)
+        down = torch.empty(rank, inputs)
+        nn.init.kaiming_uniform_(down, a=math.sqrt(5), generator=generator)
+        factors[name] = (down, torch.zeros(outputs, rank))
+    return factors
+
+
+def fitting(base: PreTrainedModel, state: Mapping[str, Tensor], modules: Mapping[str, nn.Module], rank: int) -> Factors:
+    """The state's factors by the base's own module names.
+
+    Raises:
+        ValueError: If a tensor belongs nowhere (it would silently do nothing), is missing, or has the wrong shape.
+    """
+    renamed = {_own_name(base, key, modules): tensor for key, tensor in state.items()}
+    wanted = {name + suffix for name in modules for suffix in (DOWN, UP)}
+    if renamed.keys() != wanted:
+        raise ValueError(
+            f"an adapter's tensors must match its target modules, got {sorted(renamed.keys() - wanted)[:3]} too many "
+            f"and {sorted(wanted - renamed.keys())[:3]} missing"
+        )
+    factors: Factors = {}
+    for name, module in modules.items():
+        (inputs, outputs), down, up = widths(module), renamed[name + DOWN], renamed[name + UP]
+        if down.shape != (rank, inputs) or up.shape != (outputs, rank):
+            raise ValueError(
+                f"{name} must have factors {(rank, inputs)} and {(outputs, rank)}, "
+                f"got {tuple(down.shape)} and {tuple(up.shape)}"
+            )
+        factors[name] = (down, up)
+    return factors
+
+
+def is_linear(module: nn.Module) -> bool:
+    """Whether it is a layer that low-rank factors can be added to."""
+    return isinstance(module, nn.Linear | Conv1D)
+
+
+def widths(module: nn.Module) -> tuple[int, int]:
+    """A linear layer's input and output widths, read from its attributes since quantised weights are packed."""
+    if isinstance(module, Conv1D):
+        return module.nx, module.nf
+    assert isinstance(module, nn.Linear)
+    return module.in_features, module.out_features
+
+
+def _reaches(config: AdapterConfig, base: PreTrainedModel, name: str) -> bool:
+    """Whether the adapter names this module, as the base or as a model around its trunk calls it."""
+    return config.targets(name) or (base.base_model is base and config.targets(f"{base.base_model_prefix}.{name}"))
+
+
+def _own_name(base: PreTrainedModel, key: str, modules: Mapping[str, nn.Module]) -> str:
+    """The key as this base would call it: adapters trained with a head carry the trunk's prefix, bare trunks do not."""
+    module, _, factor = key.rpartition(".lora_")
+    prefix = f"{base.base_model_prefix}."
+    for candidate in (module, module.removeprefix(prefix), prefix + module):
+        if candidate in modules:
+            return f"{candidate}.lora_{factor}"
+    return key

@@ -1,0 +1,176 @@
+"""Trains one expert per dimension, all together, against learned reward models.
+
+    python -m experts.train --config configs/miniature/experts.yaml
+
+Knows the folders: base and reward models in, ordinary PEFT adapters, logs and a checkpoint out. A run that was killed
+goes on from its checkpoint when started again, and ends with the same weights.
+"""
+
+import logging
+import warnings
+import zlib
+from pathlib import Path
+from typing import Any
+
+import torch
+from jsonargparse import ArgumentParser
+from lightning import Trainer
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from rich.console import Console
+from rich.progress import Progress
+from torch import Tensor
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from experts.bank import AdapterConfig, ExpertBank
+from experts.exam import Exam
+from experts.joint import JointPPO
+from experts.progress import AnswerLog, ExpertTable, LastCheckpoint
+from experts.prompts import PromptStream, encode_prompts, read_prompts
+from experts.references import References, fingerprint, load_references, sample_references, save_references
+from experts.rewards import QUALITY, RewardModels
+
+CHECKPOINT_FILE = "last.ckpt"
+
+
+def command_parser() -> ArgumentParser:
+    """The parser of this command; what it accepts under `exam` and `ppo` are the arguments of those classes."""
+    parser = ArgumentParser(description="Trains one expert per dimension, all together.")
+    parser.add_function_arguments(train_experts, as_positional=False, skip={"exam", "ppo"})
+    given = {"bank", "rewards", "references", "prompts", "end_id", "pad_id"}
+    parser.add_class_arguments(Exam, "exam", skip=given, instantiate=False)
+    parser.add_class_arguments(JointPPO, "ppo", skip={"exam"}, instantiate=False)
+    parser.add_argument("--config", action="config")
+    return parser
+
+
+def train_experts(
+    base: Path,
+    rewards: Path,
+    prompts: Path,
+    output: Path,
+    exam: dict[str, Any],
+    ppo: dict[str, Any],
+    dimensions: list[str] | None = None,
+    prompts_per_update: int = 32,
+    rank: int = 8,
+    alpha: float = 16,
+    target_modules: str | list[str] = "all-linear",
+    save_every: int = 5,
+    log_answers_every: int = 10,
+) -> None:
+    """Leaves one PEFT folder per dimension in `output`; does nothing if they are all there.
+
+    Args:
+        base: folder of the base model.
+        rewards: folder of reward models, one per dimension and one for quality.
+        prompts: JSONL with rows `{"messages": [...]}`.
+        output: receives adapters, `last.ckpt`, `answers.jsonl`, `logs/` and the reference answers.
+        exam: further arguments of `Exam`.
+        ppo: further arguments of `JointPPO`.
+        dimensions: which experts to train; one per reward model if none are given.
+        prompts_per_update: every expert answers each of them once.
+        rank: of the adapters.
+        alpha: LoRA scale.
+        target_modules: what the adapters act on.
+        save_every: updates between checkpoints.
+        log_answers_every: updates between logged answers.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    reward_models = RewardModels.load(rewards, model)
+    names = dimensions or [name for name in reward_models.names if name != QUALITY]
+    if all((output / name / "adapter_config.json").exists() for name in names):
+        Console().print(f"{output} holds all of {', '.join(names)} already")
+        return
+    targets = target_modules if isinstance(target_modules, str) else tuple(target_modules)
+    bank = fresh_bank(model, names, AdapterConfig(rank, alpha, targets), ppo["seed"])
+    needed = ppo["updates"] * prompts_per_update
+    encoded = encode_prompts(tokenizer, read_prompts(prompts))[:needed]
+    references = _references(bank, reward_models, encoded, tokenizer, output, exam["most_budget"], ppo["seed"])
+    ends = tokenizer.eos_token_id, tokenizer.pad_token_id
+    module = JointPPO(Exam(bank, reward_models, references, encoded, *ends, **exam), **ppo)
+    fit(module, prompts_per_update, tokenizer, output, save_every, log_answers_every)
+    for name in names:
+        bank.save(name, output / name)
+
+
+def fresh_bank(model: PreTrainedModel, names: list[str], config: AdapterConfig, seed: int) -> ExpertBank:
+    """A bank with an untrained adapter per name, which starts the same whoever is trained beside it."""
+    bank = ExpertBank(model)
+    for name in names:
+        bank.add(name, config, generator=torch.Generator().manual_seed(seed ^ zlib.crc32(name.encode())))
+    return bank
+
+
+def fit(
+    module: JointPPO,
+    prompts_per_update: int,
+    tokenizer: PreTrainedTokenizerBase,
+    output: Path,
+    save_every: int,
+    log_answers_every: int,
+) -> None:
+    """Runs the updates that are left, from the checkpoint in `output` if there is one."""
+    checkpoint = output / CHECKPOINT_FILE
+    table = CSVLogger(output, name="logs")
+    trainer = Trainer(
+        max_epochs=1,
+        logger=[table, TensorBoardLogger(output, name="logs", version=table.version)],
+        callbacks=[
+            ExpertTable(module.names, module.updates),
+            AnswerLog(output / "answers.jsonl", tokenizer, module.names, log_answers_every),
+            LastCheckpoint(checkpoint, save_every),
+        ],
+        log_every_n_steps=1,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    stream = PromptStream(len(module.exam.prompts), prompts_per_update, module.updates)
+    trainer.fit(module, stream, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True)
+
+
+def _references(
+    bank: ExpertBank,
+    rewards: RewardModels,
+    prompts: list[Tensor],
+    tokenizer: PreTrainedTokenizerBase,
+    output: Path,
+    max_new_tokens: int,
+    seed: int,
+) -> References:
+    path, made_from = output / "references.safetensors", fingerprint(bank, rewards, prompts, seed)
+    kept = load_references(path, made_from)
+    if kept is not None:
+        return kept
+    with Progress() as progress:
+        bar = progress.add_task("reference answers", total=len(prompts))
+        references = sample_references(
+            bank,
+            rewards,
+            prompts,
+            end_id=tokenizer.eos_token_id,
+            pad_id=tokenizer.pad_token_id,
+            max_new_tokens=max_new_tokens,
+            seed=seed,
+            on_batch=lambda done: progress.update(bar, completed=done),
+        )
+    save_references(references, path, made_from)
+    return references
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Parses the command line, keeps the resolved configuration beside the output, trains."""
+    parser = command_parser()
+    config = parser.parse_args(arguments)
+    config.output.mkdir(parents=True, exist_ok=True)
+    parser.save(config, config.output / "train.yaml", overwrite=True)
+    values = config.as_dict()
+    values.pop("config")
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message="Found .* in eval mode")  # the frozen base is, on purpose
+    train_experts(**values)
+
+
+if __name__ == "__main__":
+    main()

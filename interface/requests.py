@@ -1,0 +1,105 @@
+"""Read a file of prompts, refusing all of it when one line is wrong.
+
+Knows the fields of a request. Does not know how it is answered.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from decoding.conversation import require_room
+from mixture import Mixture
+from pcm.preference import Preference
+
+KEYS = ("prompt", "preference", "weights")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One line of the prompts file.
+
+    Args:
+        prompt: What shall be answered.
+        preference: What is asked for; None asks for all alike.
+        line: Its number in the file, from 1.
+    """
+
+    prompt: str
+    preference: Preference | None
+    line: int
+
+    @property
+    def wish(self) -> str | None:
+        """What is asked for in words."""
+        return self.preference.text if self.preference else None
+
+
+def read_requests(path: Path, preference: Preference | None) -> list[Request]:
+    """Gives the requests of a JSONL file with lines `{"prompt", "preference"?: text, "weights"?: {dimension: number}}`.
+
+    Args:
+        path: The file; empty lines are passed over.
+        preference: For the lines that bring none.
+
+    Raises:
+        ValueError: If a line cannot be read; it says which.
+    """
+    requests = []
+    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+        if line.strip():
+            try:
+                requests.append(_request(line, preference, number))
+            except ValueError as problem:
+                raise ValueError(f"line {number} of {path}: {problem}") from problem
+    if not requests:
+        raise ValueError(f"a prompts file must hold at least one line, got none in {path}")
+    return requests
+
+
+def _request(line: bytes, preference: Preference | None, number: int) -> Request:
+    try:
+        content = json.loads(line)
+    except ValueError as problem:  # neither JSON nor, at times, text
+        raise ValueError(f"each line must be a JSON object, this one is not JSON ({problem})") from problem
+    if not isinstance(content, dict) or not isinstance(content.get("prompt"), str):
+        raise ValueError('each line must be a JSON object with a text under "prompt"')
+    if unknown := content.keys() - set(KEYS):
+        raise ValueError(f"keys must be among {', '.join(KEYS)}, got {', '.join(sorted(unknown))}")
+    if not content["prompt"].strip():
+        raise ValueError("a prompt must hold some text, got an empty one")
+    wish, weights = content.get("preference"), content.get("weights")
+    if not isinstance(wish, str | None):
+        raise ValueError(f'"preference" must be a text, got {wish!r}')
+    if not _are_weights(weights):
+        raise ValueError(f'"weights" must give numbers by dimension, got {weights!r}')
+    own = None if wish is None and weights is None else Preference(wish, weights)
+    return Request(content["prompt"], own or preference, number)
+
+
+def _are_weights(content: Any) -> bool:
+    if content is None:
+        return True
+    return isinstance(content, dict) and all(type(number) in (int, float) for number in content.values())
+
+
+def require_answerable(mixture: Mixture, requests: Sequence[Request], max_new_tokens: int) -> None:
+    """Refuses the whole file before the first answer when one of its requests cannot be answered.
+
+    Args:
+        mixture: Shall answer.
+        requests: All of the file's.
+        max_new_tokens: The most that a response may have.
+
+    Raises:
+        ValueError: If a prompt is too long or a dimension unknown; it says in which line.
+    """
+    for request in requests:
+        try:
+            _, mask = mixture.encode([[{"role": "user", "content": request.prompt}]])
+            require_room(mask, max_new_tokens, mixture.window)
+            if request.preference is not None and request.preference.weights is not None:
+                mixture.asked(Preference(weights=request.preference.weights))
+        except ValueError as problem:
+            raise ValueError(f"line {request.line}: {problem}") from problem

@@ -1,0 +1,290 @@
+"""The composition: base, experts, controller and rule as one thing that answers.
+
+`Mixture.step` is the only place where a response's next distribution is made: streaming, generation, rollouts and the
+trace all call it. `Mixture.mix` makes the same distributions from a whole reading, for training.
+Knows how the rooms fit together. Does not know how a rule mixes, a bank reads, a controller weighs or a page looks.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import Cache, PreTrainedTokenizerBase
+
+import bundle
+from decoding.conversation import Conversation, encode, require_room
+from decoding.dimension import Dimension
+from decoding.loop import Emitted, decode
+from decoding.response import Response, Token
+from decoding.rules import rule_named
+from decoding.sampling import Sampling
+from decoding.scribe import Scribe
+from decoding.step import Rollout, Step
+from experts.bank import ExpertBank
+from experts.probe import refuse_silent_experts
+from experts.rows import Reading, Rows
+from pcm.mixing import mix
+from pcm.model import PreferenceControlModel
+from pcm.preference import Preference, PreferenceReader, asked_for
+
+
+@dataclass
+class State:
+    """What one batch of requests has read so far.
+
+    Args:
+        rows: Which (request, expert) pairs run.
+        asked: How much each expert is asked for (B, K).
+        mask: 1 where a token counts, over the prompt and everything after it (B, S).
+        cache: Keys and values of what was read.
+    """
+
+    rows: Rows
+    asked: Tensor
+    mask: Tensor
+    cache: Cache
+
+
+@dataclass
+class Mixture:
+    """Base, experts, controller and rule.
+
+    Args:
+        bank: Base and experts, in the order of the dimensions.
+        tokenizer: Of the base, with a chat template.
+        dimensions: What can be asked for (K).
+        rule: Name of the mixing rule.
+        pcm: The controller; None is the uniform mixture.
+        reader: Turns a text into dimensions; None understands weights only.
+        base_id: "base" when a bundle shall hold the base, else its id on the hub.
+        base_revision: The hub commit of the base.
+
+    Raises:
+        ValueError: If the parts do not belong together.
+    """
+
+    bank: ExpertBank
+    tokenizer: PreTrainedTokenizerBase
+    dimensions: tuple[Dimension, ...]
+    rule: str
+    pcm: PreferenceControlModel | None = None
+    reader: PreferenceReader | None = None
+    base_id: str = "base"
+    base_revision: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses parts that do not belong together."""
+        rule_named(self.rule)
+        if self.names != list(self.bank.names):
+            raise ValueError(f"the experts must be the dimensions {self.names} in order, got {list(self.bank.names)}")
+        words = self.bank.base.config.get_text_config().vocab_size
+        if len(self.tokenizer) > words:
+            raise ValueError(f"the tokenizer must fit the base's {words} tokens, got one of {len(self.tokenizer)}")
+        if self.tokenizer.chat_template is None or self.tokenizer.eos_token_id is None:
+            raise ValueError("the tokenizer must have a chat template and an end token, got one without")
+        if self.tokenizer.pad_token_id is None:
+            self.tokenizer.pad_token = self.tokenizer.eos_token  # masked wherever it pads
+
+    @property
+    def names(self) -> list[str]:
+        """The dimensions' names, in the order of the experts."""
+        return [dimension.name for dimension in self.dimensions]
+
+    @property
+    def window(self) -> int:
+        """The most tokens that prompt and response may have together."""
+        return int(self.bank.base.config.get_text_config().max_position_embeddings)
+
+    @property
+    def stop_ids(self) -> list[int]:
+        """Tokens that end a response."""
+        configured = self.bank.base.generation_config.eos_token_id
+        listed = configured if isinstance(configured, list) else [configured]
+        return sorted({self.tokenizer.eos_token_id, *(token for token in listed if token is not None)})
+
+    @classmethod
+    def load(
+        cls,
+        path_or_hub_id: str | Path,
+        *,
+        rule: str | None = None,
+        revision: str | None = None,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> "Mixture":
+        """Gives the mixture that a bundle holds, after checking every file of it.
+
+        Args:
+            path_or_hub_id: A folder, or "owner/name" on the Hugging Face hub.
+            rule: Another mixing rule than the bundle's.
+            revision: Branch, tag or commit on the hub.
+            device: Where to compute.
+            dtype: Of base and experts in memory; on disk they are bfloat16.
+
+        Raises:
+            FileNotFoundError: If there is no such bundle.
+            ValueError: If the bundle is damaged, or an expert changes nothing.
+        """
+        folder = bundle.locate(path_or_hub_id, revision)
+        manifest = bundle.read_manifest(folder)
+        with bundle.fitting(folder):
+            base, tokenizer = bundle.read_base(folder, manifest, dtype)
+            bank = ExpertBank.load(base, {d.name: folder / "experts" / d.name for d in manifest.dimensions}).to(device)
+            mixture = cls(bank, tokenizer, manifest.dimensions, rule or manifest.rule)
+            if (folder / "pcm").exists():
+                pcm = PreferenceControlModel.load(folder / "pcm")
+                mixture.pcm = pcm.to(device, torch.promote_types(dtype, torch.float32))
+            if (folder / "reader").exists():
+                mixture.reader = PreferenceReader.load(folder / "reader", tokenizer, manifest.dimensions)
+        mixture.base_id, mixture.base_revision = manifest.base, manifest.base_revision
+        refuse_silent_experts(bank)
+        return mixture
+
+    def save(self, folder: str | Path, provenance: Mapping[str, Any], rewards: str | Path | None = None) -> None:
+        """Writes a bundle, whole or not at all; the weights of base and adapters become bfloat16.
+
+        Args:
+            folder: Where nothing is yet, or an earlier bundle.
+            provenance: How it was made, without times and paths.
+            rewards: A folder of reward adapters to go with it.
+        """
+        manifest = bundle.Manifest(self.dimensions, self.rule, self.base_id, self.base_revision, provenance)
+        with bundle.written_whole(Path(folder)) as new:
+            self.tokenizer.save_pretrained(new / "base")
+            if self.base_id == "base":
+                self.bank.base.save_pretrained(new / "base")
+            for name in self.names:
+                self.bank.save(name, new / "experts" / name)
+            if rewards is not None:
+                bundle.copy_rewards(Path(rewards), new)
+            bundle.halve(new)  # before controller and reader, whose few numbers stay as they are
+            if self.pcm is not None:
+                self.pcm.save(new / "pcm")
+            if self.reader is not None:
+                self.reader.save(new / "reader")
+            bundle.write_manifest(new, manifest)
+
+    def asked(self, preference: Preference | None) -> Tensor:
+        """Gives how much each dimension is asked for (K,), in [0, 1]; None asks for all alike."""
+        if preference is None:
+            return torch.ones(len(self.dimensions))
+        return asked_for(preference, self.dimensions, self.reader)
+
+    def understood(self, preference: Preference | None) -> dict[str, float]:
+        """Gives the dimensions that are asked for: as weights of a `Preference` they ask for exactly the same."""
+        asked = zip(self.names, self.asked(preference).tolist(), strict=True)
+        return {name: value for name, value in asked if value > 0}
+
+    def encode(self, conversations: Sequence[Conversation]) -> tuple[Tensor, Tensor]:
+        """Gives token ids and mask, padded on the left, (B, T) each."""
+        device = self.bank.base.device
+        input_ids, attention_mask = encode(self.tokenizer, conversations)
+        return input_ids.to(device), attention_mask.to(device)
+
+    def start(self, attention_mask: Tensor, asked: Tensor) -> State:
+        """Gives the state of requests of which nothing is read yet: prompt mask (B, T), asked (B, K)."""
+        return State(Rows.of(asked), asked, attention_mask, self.bank.empty_cache())
+
+    @torch.no_grad()
+    def step(self, state: State, tokens: Tensor) -> Step:
+        """Reads tokens and gives what comes next; the state moves on.
+
+        Args:
+            state: From `start`.
+            tokens: The prompt first, then what was chosen (B, t).
+
+        Raises:
+            ValueError: If something comes out that is no number; it says of whom.
+        """
+        if state.cache.get_seq_length() > 0:
+            state.mask = torch.cat([state.mask, state.mask.new_ones(tokens.shape)], dim=-1)  # (B, S)
+        reading = self.bank.read(tokens, state.mask, state.rows, state.cache, logits_to_keep=1)
+        step = Step(*(tensor[:, -1] for tensor in self._distributions(reading, state.asked)))
+        step.require_numbers(self.names)
+        return step
+
+    def mix(self, reading: Reading, asked: Tensor) -> tuple[Tensor, Tensor]:
+        """Gives the mixture's log-probabilities (B, T, V) and log-weights (B, T, K) at every position of a reading."""
+        return self._distributions(reading, asked)[:2]
+
+    def _distributions(self, reading: Reading, asked: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The four fields of a `Step` at every position of a reading (B, T, ...)."""
+        precise = torch.promote_types(reading.base.dtype, torch.float32)
+        base = reading.base.to(precise).log_softmax(dim=-1)  # (B, T, V)
+        experts = reading.experts.to(precise).log_softmax(dim=-1)  # (B, T, K, V)
+        everywhere = asked.to(base).unsqueeze(1).expand(-1, base.shape[1], -1)  # (B, T, K)
+        logprobs, log_weights = mix(rule_named(self.rule), self.pcm, reading.hidden, base, experts, everywhere)
+        return logprobs, log_weights, base, experts
+
+    def emit(
+        self, input_ids: Tensor, mask: Tensor, asked: Tensor, sampling: Sampling, generators: Sequence[torch.Generator]
+    ) -> Iterator[Emitted[Step]]:
+        """Gives one token of each response at a time.
+
+        Args:
+            input_ids: Prompts, padded on the left (B, T).
+            mask: 1 where a token counts (B, T).
+            asked: How much each expert is asked for (B, K).
+            sampling: How a token is chosen.
+            generators: One for each request.
+
+        Raises:
+            ValueError: If a prompt and its response do not fit the model's window.
+        """
+        require_room(mask, sampling.max_new_tokens, self.window)
+        step = partial(self.step, self.start(mask, asked.to(input_ids.device)))
+        return decode(step, input_ids, sampling, generators, self.stop_ids, self.tokenizer.pad_token_id)
+
+    def rollout(
+        self, input_ids: Tensor, mask: Tensor, asked: Tensor, sampling: Sampling, generators: Sequence[torch.Generator]
+    ) -> Rollout:
+        """Gives whole responses as tensors; arguments and errors are those of `emit`."""
+        return Rollout.of(self.emit(input_ids, mask, asked, sampling, generators))
+
+    def stream(
+        self,
+        conversations: Sequence[Conversation],
+        preferences: Sequence[Preference | None],
+        sampling: Sampling,
+        seeds: Sequence[int],
+        alternatives: int = 0,
+    ) -> Iterator[list[Token | None]]:
+        """Gives the next token of each request, None where a response has ended.
+
+        Args:
+            conversations: One for each request (B).
+            preferences: One for each request.
+            sampling: How a token is chosen.
+            seeds: One for each request: a response depends on its own seed alone.
+            alternatives: How many of each reader's most probable tokens to note down.
+        """
+        input_ids, mask = self.encode(conversations)
+        asked = torch.stack([self.asked(preference) for preference in preferences])  # (B, K)
+        generators = [torch.Generator(input_ids.device).manual_seed(seed) for seed in seeds]
+        scribe = Scribe(self.tokenizer, self.names, self.rule, self.stop_ids, alternatives)
+        for turn, emitted in enumerate(self.emit(input_ids, mask, asked, sampling, generators), start=1):
+            yield scribe.write(emitted, last=turn == sampling.max_new_tokens)
+
+    def generate(
+        self,
+        conversations: Sequence[Conversation],
+        preferences: Sequence[Preference | None],
+        sampling: Sampling,
+        seeds: Sequence[int],
+    ) -> list[Response]:
+        """Gives whole responses; the arguments are those of `stream`."""
+        understood = [self.understood(preference) for preference in preferences]
+        began = time.perf_counter()
+        tokens: list[list[Token]] = [[] for _ in conversations]
+        seconds = [0.0 for _ in conversations]
+        for turn in self.stream(conversations, [Preference(weights=u) for u in understood], sampling, seeds):
+            for row, token in enumerate(turn):
+                if token is not None:
+                    tokens[row].append(token)
+                    seconds[row] = time.perf_counter() - began
+        return [Response.of(*parts) for parts in zip(tokens, understood, seconds, strict=True)]

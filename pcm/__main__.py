@@ -1,0 +1,73 @@
+"""Puts a bundle together that has no controller yet: base, experts, rewards, and a reader of preferences.
+
+    python -m pcm --config configs/miniature/bundle.yaml
+
+Trains the reader on texts with what they ask for. The bundle answers as the uniform mixture; `pcm.train` gives it a
+controller. Composes: knows where everything lies, not how any of it works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+import yaml
+from jsonargparse import auto_cli
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from decoding.dimension import Dimension
+from experts.bank import ExpertBank
+from mixture import Mixture
+from pcm.reader_training import read_examples, train_reader
+
+
+def read_dimensions(path: Path) -> tuple[Dimension, ...]:
+    """The dimensions of a YAML file: `dimensions: {name: {description, opposite}}`.
+
+    Raises:
+        ValueError: if the file has no such entry.
+    """
+    entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(entries, Mapping) or not entries.get("dimensions"):
+        raise ValueError(f"{path} must have an entry `dimensions`, got {list(entries or [])}")
+    named = entries["dimensions"].items()
+    return tuple(Dimension(name, entry["description"], entry.get("opposite")) for name, entry in named)
+
+
+def assemble(
+    base: str,
+    experts: Path,
+    dimensions: Path,
+    preferences: Path,
+    output: Path,
+    rewards: Path | None = None,
+    rule: str = "anchored",
+    steps: int = 1500,
+    seed: int = 0,
+) -> None:
+    """Write a bundle without a controller.
+
+    Args:
+        base: folder of the base model.
+        experts: folder with one PEFT adapter for each dimension.
+        dimensions: YAML with `dimensions: {name: {description, opposite}}`, in the experts' order.
+        preferences: folder with `train.jsonl` and `validation.jsonl`, rows `{"text", "asked": {name: intensity}}`.
+        output: the bundle.
+        rewards: folder with one reward adapter for each dimension and one for quality.
+        rule: name of the mixing rule.
+        steps: of the reader's training.
+        seed: of the reader's training.
+    """
+    known = read_dimensions(dimensions)
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    bank = ExpertBank.load(model, {dimension.name: experts / dimension.name for dimension in known})
+    texts = [read_examples(preferences / f"{split}.jsonl") for split in ("train", "validation")]
+    reader = train_reader(tokenizer, known, *texts, seed=seed, steps=steps)
+    provenance = {"reader": {"steps": steps, "seed": seed}}
+    Mixture(bank, tokenizer, known, rule, reader=reader).save(output, provenance, rewards=rewards)
+
+
+if __name__ == "__main__":
+    auto_cli(assemble)

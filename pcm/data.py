@@ -1,0 +1,204 @@
+"""Prompts from disk and preferences drawn over the axes, for the controller's training.
+
+Knows conversations and dimensions. Does not know tokens or models. A batch is a function of seed and iteration
+alone: a run that is taken up again draws what it would have drawn.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from decoding.dimension import Dimension
+
+Conversation = list[dict[str, str]]
+
+
+@dataclass  # not frozen: Lightning refuses to move frozen ones to a device
+class Batch:
+    """Prompts and what is asked of each answer.
+
+    Args:
+        number: the iteration the batch belongs to, or its place in the validation.
+        conversations: the prompts, P of them.
+        asked: how much each dimension is asked for (P, K).
+    """
+
+    number: int
+    conversations: list[Conversation]
+    asked: Tensor
+
+
+class Preferences:
+    """Draws preferences: one pole of some axes, with intensities.
+
+    Args:
+        dimensions: the K dimensions; two that are each other's opposite are one axis, a lone one is an axis too.
+        whole: chance that every axis is asked for; otherwise one to all but one of them.
+        plain: chance that all intensities are 1; otherwise Dirichlet shares (largest 1) or uniform ones, evenly.
+    """
+
+    def __init__(self, dimensions: Sequence[Dimension], whole: float = 0.7, plain: float = 0.75) -> None:
+        names = [dimension.name for dimension in dimensions]
+        self.axes: list[list[int]] = []
+        for index, dimension in enumerate(dimensions):
+            other = names.index(dimension.opposite) if dimension.opposite in names else index
+            if index <= other:
+                self.axes.append(sorted({index, other}))
+        self.count, self.whole, self.plain = len(names), whole, plain
+
+    def combination(self, number: int) -> Tensor:
+        """Gives the asked poles (K,) of one of the ∏ |axis| full combinations, counted round and round."""
+        asked = torch.zeros(self.count)
+        for axis in self.axes:
+            asked[axis[number % len(axis)]] = 1.0
+            number //= len(axis)
+        return asked
+
+    def draw(self, generator: torch.Generator) -> Tensor:
+        """Gives one preference (K,), with values in (0, 1] at the asked poles."""
+        axes = torch.randperm(len(self.axes), generator=generator).tolist()
+        if len(axes) > 1 and chance(generator) >= self.whole:
+            axes = axes[: 1 + below(len(axes) - 1, generator)]
+        poles = [self.axes[axis][below(len(self.axes[axis]), generator)] for axis in axes]
+        asked = torch.zeros(self.count)
+        asked[poles] = self.intensities(len(poles), generator)
+        return asked
+
+    def intensities(self, count: int, generator: torch.Generator) -> Tensor:
+        """Gives how much each of the asked poles is asked for (count,), in (0, 1]."""
+        if chance(generator) < self.plain:
+            return torch.ones(count)
+        numbers = torch.rand(count, generator=generator)
+        if chance(generator) < 0.5:
+            return 0.1 + 0.9 * numbers
+        shares = -(1.0 - numbers).log() + 1e-3  # exponential numbers over their sum are Dirichlet(1, …, 1)
+        return (shares / shares.max()).clamp_min(0.05)
+
+
+class Iterations(Dataset[Batch]):
+    """Training batches by iteration: distinct prompts and a fresh preference for each.
+
+    Args:
+        prompts: the training prompts.
+        preferences: what to draw preferences from.
+        pairs: number P of (prompt, preference) pairs in a batch.
+        seed: of everything drawn.
+        rank: which of several processes draws.
+    """
+
+    def __init__(
+        self, prompts: Sequence[Conversation], preferences: Preferences, pairs: int, seed: int, rank: int = 0
+    ) -> None:
+        self.prompts, self.preferences, self.pairs, self.seed, self.rank = prompts, preferences, pairs, seed, rank
+
+    def __getitem__(self, index: int) -> Batch:
+        """Gives the batch of one iteration."""
+        generator = torch.Generator().manual_seed((self.seed * 1009 + self.rank) * 1_000_003 + index)
+        rounds = -(-self.pairs // len(self.prompts))  # each prompt once before any comes twice
+        order = torch.cat([torch.randperm(len(self.prompts), generator=generator) for _ in range(rounds)])
+        chosen = order[: self.pairs].tolist()
+        asked = torch.stack([self.preferences.draw(generator) for _ in chosen])
+        return Batch(index, [self.prompts[i] for i in chosen], asked)
+
+
+class Schedule(Sampler[int]):
+    """The iterations of an epoch, counted on over epochs.
+
+    Args:
+        length: iterations in an epoch.
+        done: tells how many are done when an epoch begins, also after a restart.
+    """
+
+    def __init__(self, length: int, done: Callable[[], int]) -> None:
+        self.length, self.done = length, done
+
+    def __iter__(self) -> Iterator[int]:
+        """Counts the iterations of the epoch; asks when the first is drawn, for Lightning makes iterators early."""
+        first = self.done()
+        yield from range(first, first + self.length)
+
+    def __len__(self) -> int:
+        """Gives the iterations of an epoch."""
+        return self.length
+
+
+class PromptsAndPreferences(LightningDataModule):
+    """Prompts × preferences.
+
+    Args:
+        dimensions: the K dimensions, in the experts' order.
+        train: JSONL of `{"messages": [...]}`.
+        validation: the same with other prompts.
+        pairs: (prompt, preference) pairs in an iteration.
+        iterations: iterations in an epoch; a validation follows each epoch.
+        validation_pairs: pairs of the validation: its first prompts, each with the next full combination.
+        validation_batch: pairs decoded at once.
+        seed: of prompts and preferences.
+    """
+
+    def __init__(
+        self,
+        dimensions: tuple[Dimension, ...],
+        train: str,
+        validation: str,
+        pairs: int = 56,
+        iterations: int = 10,
+        validation_pairs: int = 128,
+        validation_batch: int = 64,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.preferences = Preferences(dimensions)
+        self.train, self.validation = train, validation
+        self.pairs, self.iterations, self.seed = pairs, iterations, seed
+        self.validation_pairs, self.validation_batch = validation_pairs, validation_batch
+
+    def train_dataloader(self) -> DataLoader:
+        """Gives one batch for each iteration."""
+        trainer = self.trainer
+        assert trainer is not None  # it asks for this loader
+        prompts = read_prompts(self.train)
+        batches = Iterations(prompts, self.preferences, self.pairs, self.seed, trainer.global_rank)
+        progress = trainer.fit_loop.epoch_loop.batch_progress  # restored from a checkpoint before the epoch begins
+        schedule = Schedule(self.iterations, lambda: progress.total.completed)
+        return DataLoader(batches, batch_size=None, sampler=schedule)
+
+    def val_dataloader(self) -> DataLoader:
+        """Gives the validation, the same pairs in the same batches every time."""
+        prompts = read_prompts(self.validation)[: self.validation_pairs]
+        asked = torch.stack([self.preferences.combination(number) for number in range(len(prompts))])
+        starts = range(0, len(prompts), self.validation_batch)
+        batches = [
+            Batch(start, prompts[start : start + self.validation_batch], asked[start : start + self.validation_batch])
+            for start in starts
+        ]
+        return DataLoader(batches, batch_size=None)  # type: ignore[arg-type]
+
+
+def read_prompts(path: str | Path) -> list[Conversation]:
+    """Gives the conversations of a JSONL file.
+
+    Raises:
+        ValueError: if the file holds none.
+    """
+    with Path(path).open(encoding="utf-8") as lines:
+        prompts = [json.loads(line)["messages"] for line in lines if line.strip()]
+    if not prompts:
+        raise ValueError(f"the prompts must be at least one line of JSON, {path} has none")
+    return prompts
+
+
+def chance(generator: torch.Generator) -> float:
+    """Gives a number in [0, 1)."""
+    return float(torch.rand((), generator=generator))
+
+
+def below(bound: int, generator: torch.Generator) -> int:
+    """Gives a whole number in [0, bound)."""
+    return int(torch.randint(bound, (), generator=generator))

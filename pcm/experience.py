@@ -1,0 +1,207 @@
+"""What frozen experts said about the tokens that were drawn, kept so that several passes can learn from it.
+
+Knows the interface of the frozen models (as protocols) and the packing of real tokens. Does not know rewards.
+
+Responses differ in length and a request asks for few of the K experts, so only real tokens (N) and only slots for the
+asked experts (k, the most that any request asks for) are kept. The controller is shared by all experts, so which slot
+an expert sits in changes nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from decoding.rules import Rule
+from decoding.sampling import Sampling
+from pcm.behaviour import behaviour
+from pcm.mixing import mix
+from pcm.model import PreferenceControlModel
+
+
+class Reading(Protocol):
+    """What base and experts say."""
+
+    @property
+    def base(self) -> Tensor:
+        """Logits of the base (B, T, V)."""
+
+    @property
+    def experts(self) -> Tensor:
+        """Logits of the experts (B, T, K, V)."""
+
+    @property
+    def hidden(self) -> Tensor:
+        """The base's last hidden state (B, T, H)."""
+
+
+class Experts(Protocol):
+    """The frozen base and experts."""
+
+    def __call__(self, input_ids: Tensor, attention_mask: Tensor, asked: Tensor, logits_to_keep: int) -> Reading:
+        """Reads the last positions of texts (B, T) with the base and the experts that each request asks for (B, K)."""
+
+
+class Rollout(Protocol):
+    """Responses that were drawn."""
+
+    @property
+    def tokens(self) -> Tensor:
+        """Token ids (B, n)."""
+
+    @property
+    def mask(self) -> Tensor:
+        """1 where a token counts (B, n)."""
+
+    @property
+    def logprobs(self) -> Tensor:
+        """Log-probability of each token under the mixture, in nats (B, n)."""
+
+
+class Mixture(Protocol):
+    """What draws responses through the one step that decoding uses; `pcm` None is the uniform mixture."""
+
+    pcm: PreferenceControlModel | None
+    rule: str
+    tokenizer: PreTrainedTokenizerBase
+
+    def encode(self, conversations: list[list[dict[str, str]]]) -> tuple[Tensor, Tensor]:
+        """Gives token ids and mask (B, T), padded on the left."""
+
+    def rollout(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        asked: Tensor,
+        sampling: Sampling,
+        generators: Sequence[torch.Generator],
+        /,
+    ) -> Rollout:
+        """Draws a response to each prompt."""
+
+
+class Rewards(Protocol):
+    """The learned judges, one for each dimension and one called `quality`."""
+
+    def score(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        names: Sequence[str] | None = None,
+        needed: Tensor | None = None,
+    ) -> Tensor:
+        """Gives raw scores (N, D); where `needed` (N, D) is false the judge is not asked and 0 stands."""
+
+
+@dataclass(frozen=True)
+class Experience:
+    """What was read at N response tokens, and to which of the responses each token belongs."""
+
+    hidden: Tensor  # (N, H)
+    features: Tensor  # (N, k, F)
+    asked: Tensor  # (N, k)
+    slots: Tensor  # (N, k) which expert of the K sits in the slot
+    base_logprobs: Tensor  # (N, V)
+    expert_logprobs: Tensor  # (N, k, V)
+    tokens: Tensor  # (N,)
+    response: Tensor  # (N,)
+
+    def only(self, chosen: Tensor) -> "Experience":
+        """Gives the tokens where `chosen` (N,) is true."""
+        return Experience(**{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
+
+    def mixed(self, rule: Rule, controller: PreferenceControlModel | None) -> tuple[Tensor, Tensor]:
+        """Gives mixed log-probabilities (N, V) and log-weights (N, k) at every token."""
+        return mix(
+            rule, controller, self.hidden, self.base_logprobs, self.expert_logprobs, self.asked, features=self.features
+        )
+
+    def chosen(self, logprobs: Tensor) -> Tensor:
+        """Gives the log-probability (N,) of the tokens that were drawn, from logprobs (N, V)."""
+        return logprobs.gather(-1, self.tokens.unsqueeze(-1)).squeeze(-1)
+
+    def summed(self, values: Tensor, responses: int) -> Tensor:
+        """Gives the sum of values (N,) over the tokens of each response (S,), S = `responses`."""
+        return values.new_zeros(responses).index_add(0, self.response, values)
+
+
+@torch.no_grad()
+def read_responses(
+    experts: Experts,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    tokens: Tensor,
+    mask: Tensor,
+    asked: Tensor,
+    chunk: int = 16,
+) -> Experience:
+    """Gives what base and asked experts say before each response token, teacher-forced, in chunks of requests.
+
+    Args:
+        experts: the frozen readers.
+        input_ids: prompts, padded on the left (S, T).
+        attention_mask: 1 where a prompt token counts (S, T).
+        tokens: responses (S, n).
+        mask: 1 where a response token counts (S, n).
+        asked: how much each expert is asked for (S, K).
+        chunk: requests read at once; bounds the memory at chunk · n · (K + 1) · V numbers.
+    """
+    slots = asked.argsort(dim=-1, descending=True, stable=True)[:, : int((asked > 0).sum(-1).max())]  # (S, k)
+    whole = torch.cat((input_ids, tokens), dim=1)[:, :-1]  # the last token is predicted, never read
+    whole_mask = torch.cat((attention_mask, mask.to(attention_mask.dtype)), dim=1)[:, :-1]
+    parts = []
+    for start in range(0, len(tokens), chunk):
+        rows = slice(start, start + chunk)
+        reading = experts(whole[rows], whole_mask[rows], asked[rows], logits_to_keep=tokens.shape[1])
+        parts.append(packed(reading, tokens[rows], mask[rows].bool(), asked[rows], slots[rows], start))
+    return Experience(**{f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Experience)})
+
+
+def packed(reading: Reading, tokens: Tensor, counts: Tensor, asked: Tensor, slots: Tensor, first: int) -> Experience:
+    """Gives the experience of one chunk: real tokens and asked experts only.
+
+    Args:
+        reading: what was read at the n positions before each response token.
+        tokens: responses (b, n).
+        counts: where a token counts (b, n), bool.
+        asked: how much each expert is asked for (b, K).
+        slots: experts in the order of their slots (b, k).
+        first: number of the chunk's first response.
+    """
+    row = counts.nonzero()[:, 0]  # (m,) the response of each token
+    slots = slots[row]  # (m, k)
+    precise = torch.promote_types(reading.base.dtype, torch.float32)
+    base = reading.base[counts].to(precise).log_softmax(-1)  # (m, V)
+    wanted = slots.unsqueeze(-1).expand(-1, -1, base.shape[-1])
+    logprobs = reading.experts[counts].gather(1, wanted).to(precise).log_softmax(-1)  # (m, k, V)
+    asked = asked[row].gather(-1, slots)
+    features = behaviour(base, logprobs, asked)
+    return Experience(reading.hidden[counts], features, asked, slots, base, logprobs, tokens[counts], row + first)
+
+
+def monitors(
+    experience: Experience, log_weights: Tensor, logprobs: Tensor, rule: Rule, names: Sequence[str]
+) -> dict[str, Tensor]:
+    """Gives what shows a collapsed controller: entropy of the weights, mean weight, share of tokens that they move.
+
+    Args:
+        experience: the tokens.
+        log_weights: of the slots (N, k).
+        logprobs: mixed log-probabilities (N, V).
+        rule: the mixing rule, for the uniform mixture beside it.
+        names: the K dimensions, for one mean weight each (over the tokens that ask for it).
+    """
+    shares = log_weights.softmax(-1)
+    entropy = -torch.special.xlogy(shares, shares).sum(-1).mean()
+    uniform, _ = experience.mixed(rule, None)
+    moved = (uniform.argmax(-1) != logprobs.argmax(-1)).float().mean()
+    found = {"weights/entropy": entropy, "weights/moved": moved}
+    weights, asked = log_weights.exp(), experience.asked > 0
+    for index, name in enumerate(names):
+        where = (experience.slots == index) & asked
+        if bool(where.any()):
+            found[f"weights/{name}"] = weights[where].mean()
+    return found

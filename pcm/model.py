@@ -1,0 +1,131 @@
+"""The Preference Control Model: the weight of every asked expert at every token.
+
+Knows the base's hidden state, the experts' behaviour and how much each expert is asked for.
+Does not know names, descriptions or how many experts there are: one scorer is shared by all.
+"""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from decoding.rules import rule_named, uniform_log_weights
+from pcm.behaviour import FEATURES
+
+
+class PreferenceControlModel(nn.Module):
+    """Scores each asked expert from the base's hidden state, its behaviour and the other asked experts.
+
+    After 2407.04181 (section 3), with the base's own states as the trunk instead of a second language model, and one
+    shared scorer instead of an output for each expert, so that experts can be added, dropped and reordered. The last
+    layer starts at zero: an untrained controller is exactly the uniform mixture over the asked experts.
+
+    Args:
+        hidden_size: size H of the base's hidden state.
+        width: size of the inner layers.
+        rule: mixing rule the weights are for. `probability` and `logit` take weights that sum to one (softmax);
+            `anchored` takes an independent gate for each expert, bounded by `max_gate`.
+        max_gate: largest weight of one expert under `anchored`, above 1.
+
+    Raises:
+        ValueError: if the rule is unknown or `max_gate` is not above 1.
+    """
+
+    def __init__(self, hidden_size: int, width: int = 64, rule: str = "anchored", max_gate: float = 3.0) -> None:
+        super().__init__()
+        rule_named(rule)  # refuses an unknown rule by name
+        if not max_gate > 1.0:
+            raise ValueError(f"max_gate must be above 1, so that one expert can have weight 1, got {max_gate}")
+        self.hidden_size, self.width, self.rule, self.max_gate = hidden_size, width, rule, max_gate
+        self.normalise = nn.LayerNorm(hidden_size)
+        self.context = nn.Linear(hidden_size, width)
+        self.expert = nn.Linear(len(FEATURES) + 1, width)
+        self.others = nn.Linear(width, width, bias=False)
+        self.itself = nn.Linear(width, width)
+        self.score = nn.Linear(width, 1)
+        nn.init.zeros_(self.score.weight)
+        nn.init.zeros_(self.score.bias)
+
+    def forward(self, hidden: Tensor, behaviour: Tensor, asked: Tensor) -> Tensor:
+        """Gives the log-weights of the experts (..., K), -inf where an expert is not asked.
+
+        Args:
+            hidden: the base's last hidden state (..., H).
+            behaviour: features of each expert (..., K, F), see `pcm.behaviour`.
+            asked: how much each expert is asked for, in [0, 1] (..., K).
+        """
+        scores = self.scores(hidden, behaviour, asked)  # (..., K)
+        if self.rule == "anchored":
+            return gate_log_weights(scores, asked, self.max_gate)
+        return share_log_weights(scores, asked)
+
+    def scores(self, hidden: Tensor, behaviour: Tensor, asked: Tensor) -> Tensor:
+        """Gives one unbounded score for each expert (..., K); zero everywhere before training."""
+        dtype = self.score.weight.dtype
+        asked = asked.to(dtype)
+        context = self.context(self.normalise(hidden.to(dtype))).unsqueeze(-2)  # (..., 1, width)
+        seen = torch.cat((behaviour.to(dtype), asked.unsqueeze(-1)), dim=-1)  # (..., K, F + 1)
+        embedded = functional.gelu(self.expert(seen) + context)  # (..., K, width)
+        members = (asked > 0).to(dtype).unsqueeze(-1)  # (..., K, 1)
+        mean = (embedded * members).sum(-2, keepdim=True) / members.sum(-2, keepdim=True).clamp_min(1.0)
+        inner = functional.gelu(self.itself(embedded) + self.others(mean))
+        return self.score(inner).squeeze(-1)
+
+    def save(self, folder: str | Path) -> None:
+        """Writes `config.json` and `model.safetensors` into the folder, which is made if needed."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        config = {name: getattr(self, name) for name in ("hidden_size", "width", "rule", "max_gate")}
+        (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+        state = {name: value.detach().contiguous().cpu() for name, value in self.state_dict().items()}
+        save_file(state, folder / "model.safetensors")
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "PreferenceControlModel":
+        """Reads a controller that `save` wrote, in float32.
+
+        Raises:
+            FileNotFoundError: if the folder holds no controller.
+        """
+        folder = Path(folder)
+        model = cls(**json.loads((folder / "config.json").read_text()))
+        model.load_state_dict(load_file(folder / "model.safetensors"))
+        return model.eval()
+
+
+def share_log_weights(scores: Tensor, asked: Tensor) -> Tensor:
+    """Gives log-weights that sum to one over the asked experts (..., K): log_softmax of the scores.
+
+    Args:
+        scores: one score for each expert (..., K).
+        asked: (..., K); -inf is returned where it is zero.
+    """
+    unasked = asked <= 0
+    # A finite floor keeps the gradient finite where a row asks for nothing.
+    floored = scores.masked_fill(unasked, torch.finfo(scores.dtype).min)
+    uniform = uniform_log_weights(asked.to(scores.dtype))
+    # Written as the uniform mixture plus a change: equal scores give log(1/n) to the last bit.
+    centred = scores - floored.amax(-1, keepdim=True)
+    total = (centred.masked_fill(unasked, -torch.inf).exp()).sum(-1, keepdim=True)
+    members = (asked > 0).sum(-1, keepdim=True).clamp_min(1)
+    change = centred - (total / members).clamp_min(torch.finfo(scores.dtype).tiny).log()
+    return (uniform + change).masked_fill(unasked, -torch.inf)
+
+
+def gate_log_weights(scores: Tensor, asked: Tensor, max_gate: float) -> Tensor:
+    """Gives log of the independent gates w = max_gate · sigmoid(score + logit(1 / (n · max_gate))) (..., K).
+
+    Args:
+        scores: one score for each expert (..., K).
+        asked: (..., K); n is the number of asked experts, -inf is returned where it is zero.
+        max_gate: the bound of a gate, above 1.
+    """
+    unasked = asked <= 0
+    members = (~unasked).sum(-1, keepdim=True).clamp_min(1).to(scores.dtype)
+    offset = -torch.log(members * max_gate - 1.0)  # logit(1 / (n · max_gate))
+    # log w = log(1/n) + change; the change is exactly zero at score zero, whatever the rounding of the offset.
+    change = functional.logsigmoid(scores + offset) - functional.logsigmoid(offset)
+    return (uniform_log_weights(asked.to(scores.dtype)) + change).masked_fill(unasked, -torch.inf)

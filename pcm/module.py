@@ -1,0 +1,253 @@
+"""Trains the controller by REBEL against the learned judges: draw, judge, learn, and validate.
+
+Knows the controller and, as objects handed in, the frozen mixture, its readers and the judges. Does not know where
+these come from. The frozen models stay outside the module tree, so a checkpoint holds the controller alone; every
+draw is a function of (seed, iteration, row), so a run that is taken up again needs no generator's state.
+
+Departures from 2407.04181: the reward is multiplied by a judged quality and pays for leaving the base (KL).
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import torch
+from lightning import LightningModule
+from torch import Tensor
+
+from decoding.dimension import Dimension
+from decoding.rules import rule_named
+from decoding.sampling import Sampling
+from pcm.data import Batch, Conversation
+from pcm.experience import Experience, Experts, Mixture, Rewards, Rollout, monitors, read_responses
+from pcm.model import PreferenceControlModel
+from pcm.objective import rebel_loss, relative_rewards, utility
+
+QUALITY = "quality"
+
+
+class ControllerTraining(LightningModule):
+    """One training step is one iteration: two responses for each pair, their rewards, and passes of REBEL over them.
+
+    Args:
+        controller: what learns.
+        mixture: draws responses with the controller; its `pcm` is set to it.
+        experts: reads finished responses for the passes.
+        rewards: the judges.
+        references: gives the judges' scores (P, K + 1) of a base answer to each prompt, `quality` last.
+        dimensions: the K dimensions, in the experts' order.
+        learning_rate: highest rate; warmed up over `warmup` iterations, then a cosine to zero.
+        warmup: iterations.
+        eta: REBEL's η, nats of log-ratio for each unit of reward.
+        beta: reward paid for each nat of KL(mixture‖base), summed over the response.
+        passes: passes over the responses of an iteration.
+        minibatches: optimizer steps in a pass.
+        clip: largest norm of a gradient.
+        max_new_tokens: most tokens of a response.
+        validation_temperature: at which validation decodes.
+        seed: of everything drawn here.
+    """
+
+    def __init__(
+        self,
+        controller: PreferenceControlModel,
+        mixture: Mixture,
+        experts: Experts,
+        rewards: Rewards,
+        references: Callable[[Sequence[Conversation]], Tensor],
+        dimensions: tuple[Dimension, ...],
+        learning_rate: float = 2e-3,
+        warmup: int = 5,
+        eta: float = 4.0,
+        beta: float = 0.005,
+        passes: int = 4,
+        minibatches: int = 4,
+        clip: float = 1.0,
+        max_new_tokens: int = 96,
+        validation_temperature: float = 0.5,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.controller = controller
+        # In a tuple, because a module given as an attribute would join the module tree and its checkpoints.
+        self.frozen = (mixture, experts, rewards)
+        mixture.pcm = controller
+        self.references, self.dimensions, self.rule = references, dimensions, rule_named(mixture.rule)
+        self.names = [*(dimension.name for dimension in dimensions), QUALITY]
+        self.learning_rate, self.warmup, self.eta, self.beta = learning_rate, warmup, eta, beta
+        self.passes, self.minibatches, self.clip, self.seed = passes, minibatches, clip, seed
+        self.drawing = Sampling(temperature=1.0, max_new_tokens=max_new_tokens)
+        self.validating = Sampling(temperature=validation_temperature, max_new_tokens=max_new_tokens)
+        self.uniform: dict[int, Tensor] = {}  # utilities of the uniform mixture, by validation batch
+        self.current: dict[int, Tensor] = {}
+
+    def configure_optimizers(self) -> Any:
+        """Gives Adam and its schedule, stepped once in an iteration."""
+        optimizer = torch.optim.Adam(self.controller.parameters(), lr=self.learning_rate)
+        total = max(1, int(self.trainer.estimated_stepping_batches))
+
+        def factor(iteration: int) -> float:
+            warm = min(1.0, (iteration + 1) / max(1, self.warmup))
+            return warm * 0.5 * (1.0 + math.cos(math.pi * min(1.0, iteration / total)))
+
+        return [optimizer], [torch.optim.lr_scheduler.LambdaLR(optimizer, factor)]
+
+    def training_step(self, batch: Batch, _: int) -> None:
+        """Draws two responses for each pair, judges them and learns from the difference."""
+        input_ids, attention_mask = self.frozen[0].encode(batch.conversations)
+        twice = (input_ids.repeat(2, 1), attention_mask.repeat(2, 1), batch.asked.repeat(2, 1))  # (2P, ...)
+        self.controller.eval()
+        drawn = self.frozen[0].rollout(*twice, self.drawing, self.generators(2 * batch.number, len(twice[0])))
+        utilities = self.judge(batch, *twice, drawn)  # (2P,)
+        experience = read_responses(self.frozen[1], *twice[:2], drawn.tokens, drawn.mask, twice[2])
+        old, divergence, seen = self.look(experience, drawn)
+        reward = utilities - self.beta * divergence
+        self.controller.train()
+        losses = self.learn(experience, old, reward, batch.number)
+        cast(Any, self.lr_schedulers()).step()
+        self.log_iteration(losses, utilities, divergence, drawn, seen)
+
+    def judge(self, batch: Batch, input_ids: Tensor, attention_mask: Tensor, asked: Tensor, drawn: Rollout) -> Tensor:
+        """Gives what each response is worth (S,): r̄_quality · Σ λ_k r̄_k against the base's answer.
+
+        Only quality and what is asked for are judged. `batch` holds the prompts once, the tensors S of them, in order.
+
+        Raises:
+            ValueError: if a judge gives something that is not a number.
+        """
+        whole = torch.cat((input_ids, drawn.tokens), dim=1)
+        mask = torch.cat((attention_mask, drawn.mask.to(attention_mask.dtype)), dim=1)
+        needed = torch.cat((asked > 0, torch.ones_like(asked[:, :1], dtype=torch.bool)), dim=-1)  # (S, K + 1)
+        raw = self.frozen[2].score(whole, mask, self.names, needed)
+        if not bool(raw.isfinite().all()):
+            raise ValueError(f"rewards must be finite, got {int((~raw.isfinite()).sum())} that are not")
+        reference = self.references(batch.conversations).to(raw).repeat(len(raw) // len(batch.conversations), 1)
+        relative = relative_rewards(raw, reference)
+        return utility(relative[:, :-1], relative[:, -1], asked)
+
+    @torch.no_grad()
+    def look(self, experience: Experience, drawn: Rollout) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Gives log π_t of each response (S,), its KL(mixture‖base) in nats (S,), and what there is to monitor."""
+        logprobs, log_weights = experience.mixed(self.rule, self.controller)
+        responses = len(drawn.tokens)
+        divergence = (logprobs.exp() * (logprobs - experience.base_logprobs)).sum(-1)  # (N,)
+        chosen = experience.chosen(logprobs)
+        seen = monitors(experience, log_weights, logprobs, self.rule, self.names[:-1])
+        seen["rollout/gap"] = (chosen - drawn.logprobs[drawn.mask.bool()]).abs().max()  # decoding against reading
+        return experience.summed(chosen, responses), experience.summed(divergence, responses), seen
+
+    def learn(self, experience: Experience, old: Tensor, reward: Tensor, number: int) -> Tensor:
+        """Takes the passes' optimizer steps and gives their losses.
+
+        Args:
+            experience: readings of 2P responses; response p and response P + p answer the same pair.
+            old: log π_t of each response (2P,).
+            reward: what each response is worth, KL paid (2P,).
+            number: the iteration, which orders the minibatches.
+        """
+        pairs = len(old) // 2
+        generator = self.generators(2 * number + 1, 1)[0]
+        optimizer = cast(torch.optim.Optimizer, self.optimizers())
+        losses = []
+        for _ in range(self.passes):
+            order = torch.randperm(pairs, generator=generator, device=generator.device)
+            for first in order.tensor_split(min(self.minibatches, pairs)):
+                loss = self.loss(experience, old, reward, first, first + pairs)
+                optimizer.zero_grad()
+                self.manual_backward(loss)
+                self.clip_gradients(optimizer, gradient_clip_val=self.clip, gradient_clip_algorithm="norm")
+                optimizer.step()
+                losses.append(loss.detach())
+        return torch.stack(losses)
+
+    def loss(self, experience: Experience, old: Tensor, reward: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        """Gives REBEL's loss of the pairs (first, second), both (p,) numbers of responses."""
+        wanted = torch.zeros_like(old, dtype=torch.bool)
+        wanted[first], wanted[second] = True, True
+        part = experience.only(wanted[experience.response])
+        logprobs, _ = part.mixed(self.rule, self.controller)
+        new = part.summed(part.chosen(logprobs), len(old))  # (2P,)
+        return rebel_loss(new[first], old[first], new[second], old[second], reward[first], reward[second], self.eta)
+
+    def log_iteration(
+        self, losses: Tensor, utilities: Tensor, divergence: Tensor, drawn: Rollout, seen: dict[str, Tensor]
+    ) -> None:
+        """Logs one iteration; what is in the progress bar is what to watch."""
+        pairs = len(utilities) // 2
+        self.log("train/reward", utilities.mean(), prog_bar=True, batch_size=pairs)
+        self.log("train/moved", seen.pop("weights/moved"), prog_bar=True, batch_size=pairs)
+        spread = (utilities[:pairs] - utilities[pairs:]).abs().mean()
+        rate = torch.tensor(cast(Any, self.lr_schedulers()).get_last_lr()[0])
+        values = {"train/loss_first": losses[0], "train/loss_last": losses[-1], "train/kl_to_base": divergence.mean()}
+        values |= {"train/reward_difference": spread, "train/learning_rate": rate}
+        values["train/tokens"] = drawn.mask.float().sum(-1).mean()
+        self.log_dict({**values, **seen}, batch_size=pairs)
+
+    @torch.no_grad()
+    def utilities(self, batch: Batch, controller: PreferenceControlModel | None) -> Tensor:
+        """Gives what the mixture's responses are worth (P,), with this controller (None: the uniform mixture)."""
+        mixture = self.frozen[0]
+        input_ids, attention_mask = mixture.encode(batch.conversations)
+        mixture.pcm = controller
+        try:
+            drawn = mixture.rollout(
+                input_ids,
+                attention_mask,
+                batch.asked,
+                self.validating,
+                self.generators(-1 - batch.number, len(input_ids)),
+            )
+        finally:
+            mixture.pcm = self.controller
+        return self.judge(batch, input_ids, attention_mask, batch.asked, drawn)
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        """Decodes a validation batch, with the same random numbers every time; the uniform mixture once only."""
+        if batch.number not in self.uniform:
+            self.uniform[batch.number] = self.utilities(batch, None)
+        self.current[batch.number] = self.utilities(batch, self.controller)
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs mean and 95 % half width of the reward, of the uniform mixture's, and of their paired difference."""
+        numbers = sorted(self.current)
+        reward = torch.cat([self.current[number] for number in numbers])
+        uniform = torch.cat([self.uniform[number] for number in numbers]).to(reward)
+        self.current = {}
+        for name, values in (("reward", reward), ("uniform", uniform), ("advantage", reward - uniform)):
+            self.log(f"validation/{name}", values.mean(), prog_bar=name != "uniform")
+            self.log(f"validation/{name}_half_width", half_width(values))
+
+    def on_train_start(self) -> None:
+        """Measures the uniform mixture before the first iteration, which is where the controller starts."""
+        for batch in cast(Any, self.trainer).datamodule.val_dataloader():
+            if batch.number not in self.uniform:
+                self.uniform[batch.number] = self.utilities(self.transfer_batch_to_device(batch, self.device, 0), None)
+        values = torch.cat(list(self.uniform.values()))
+        for logger in self.loggers:
+            measured = {
+                "validation/uniform": float(values.mean()),
+                "validation/uniform_half_width": float(half_width(values)),
+            }
+            logger.log_metrics(measured, step=0)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keeps the uniform mixture's utilities beside the controller."""
+        checkpoint["uniform"] = self.uniform
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes them up again."""
+        self.uniform = checkpoint["uniform"]
+
+    def generators(self, number: int, count: int) -> list[torch.Generator]:
+        """Gives one generator for each row, a function of the seed, a number and the row."""
+        first = (self.seed * 1_000_003 + number) * 4096
+        device = self.device
+        return [torch.Generator(device).manual_seed((first + row) % 2**63) for row in range(count)]
+
+
+def half_width(values: Tensor) -> Tensor:
+    """Gives half the width of the 95 % interval of the mean of values (n,); zero for a single one."""
+    if len(values) < 2:
+        return values.new_zeros(())
+    return 1.96 * values.std() / math.sqrt(len(values))

@@ -1,0 +1,253 @@
+"""What a person asks for, as one number in [0, 1] for every dimension, from free text or from numeric weights.
+
+Knows dimensions (name, description, opposite) and a tokenizer. Does not know experts, the controller or responses.
+A dimension is known to the reader only through its name and description, never through its place in the list.
+"""
+
+import json
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import PreTrainedTokenizerBase
+
+from decoding.dimension import Dimension
+
+LONGEST_TEXT = 512
+"""Tokens of a preference text that are read; what follows is cut off."""
+
+
+@dataclass(frozen=True)
+class Preference:
+    """What one request asks for: free text, weights over dimension names, or both (weights win where both speak).
+
+    Raises:
+        ValueError: if neither is given.
+    """
+
+    text: str | None = None
+    weights: Mapping[str, float] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses a preference that says nothing at all."""
+        if self.text is None and self.weights is None:
+            raise ValueError("a preference must hold a text or weights, got neither")
+
+
+def asked_weights(weights: Mapping[str, float], names: Sequence[str], opposites: Sequence[str | None]) -> Tensor:
+    """Gives how much each dimension is asked for (K,), in [0, 1], from numbers in [-1, 1] by name.
+
+    A negative number asks for the opposite pole; where two entries ask for the same pole the larger one holds.
+
+    Args:
+        weights: numbers by dimension name.
+        names: the K known dimensions, in order.
+        opposites: for each of them the name of its opposite pole, or None.
+
+    Raises:
+        ValueError: for an unknown name, a number that is not in [-1, 1], a negative number for a dimension whose
+            opposite is not among `names`, or weights that are all zero.
+    """
+    asked = torch.zeros(len(names))
+    for name, weight in weights.items():
+        if name not in names:
+            raise ValueError(f"dimensions must be among {', '.join(names)}, got {name!r}")
+        if not (math.isfinite(weight) and -1.0 <= weight <= 1.0):
+            raise ValueError(f"the weight of {name!r} must be a number in [-1, 1], got {weight}")
+        pole = name if weight >= 0 else opposites[names.index(name)]
+        if pole is None or pole not in names:
+            raise ValueError(f"a negative weight needs a known opposite, {name!r} has {pole!r}, got {weight}")
+        index = names.index(pole)
+        asked[index] = max(float(asked[index]), abs(weight))
+    if not bool((asked > 0).any()):
+        raise ValueError(f"at least one weight must differ from zero, got {dict(weights)}")
+    return asked
+
+
+def asked_for(preference: Preference, dimensions: Sequence[Dimension], reader: "PreferenceReader | None") -> Tensor:
+    """Gives how much each dimension is asked for by a preference (K,), in [0, 1].
+
+    Raises:
+        ValueError: if the weights are invalid (see `asked_weights`), or a text is given and there is no reader.
+    """
+    asked = torch.zeros(len(dimensions))
+    if preference.text is not None:
+        if reader is None:
+            raise ValueError("a preference in words needs a reader, this bundle has none: give numeric weights instead")
+        asked = reader.asked(preference.text)
+    if preference.weights is None:
+        return asked
+    numeric = asked_weights(preference.weights, [d.name for d in dimensions], [d.opposite for d in dimensions])
+    if preference.text is not None:
+        silent = torch.tensor([{d.name, d.opposite}.isdisjoint(preference.weights) for d in dimensions])
+        numeric = torch.where(silent, asked, numeric)
+    return numeric
+
+
+class PreferenceReader(nn.Module):
+    """Reads from a text which dimensions it asks for; each dimension is known only by its name and description.
+
+    One encoder (token embedding, two width-3 convolutions) reads texts and descriptions alike. The description asks
+    every place of the text for evidence; a soft maximum over the places decides, so one phrase among others is enough.
+    Beside it stands how well the description's own words occur in the text, so that a dimension nobody trained on is
+    heard when it is asked for in the words that describe it.
+
+    Args:
+        tokenizer: gives the token ids; not saved with the reader.
+        dimensions: the K dimensions that can be asked for; may be changed later, no parameter depends on them.
+        width: size of the embedding and of the inner layers.
+        dropout: share of embedding entries that training blanks.
+        context_dropout: share of tokens that training hides from their neighbours, so that a word is understood in
+            constructions it was not seen in.
+    """
+
+    temperature: Tensor
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        dimensions: Sequence[Dimension],
+        width: int = 48,
+        dropout: float = 0.1,
+        context_dropout: float = 0.3,
+    ) -> None:
+        super().__init__()
+        self.tokenizer, self.dimensions = tokenizer, tuple(dimensions)
+        self.width, self.dropout, self.context_dropout = width, dropout, context_dropout
+        self.embedding = nn.Embedding(len(tokenizer), width)
+        self.near = nn.Conv1d(width, width, kernel_size=3, padding=1)
+        self.far = nn.Conv1d(width, width, kernel_size=3, padding=1)
+        self.key = nn.Linear(width, width)
+        self.query = nn.Linear(width, width)
+        self.importance = nn.Linear(width, 1)
+        self.register_buffer("temperature", torch.ones(()))
+
+    def forward(self, texts: Tensor, text_mask: Tensor, descriptions: Tensor, description_mask: Tensor) -> Tensor:
+        """Gives the logit that each text asks for each described dimension (B, K).
+
+        Args:
+            texts: token ids (B, L).
+            text_mask: 1 where a token counts (B, L).
+            descriptions: token ids (K, M).
+            description_mask: 1 where a token counts (K, M).
+        """
+        words, states = self.encode(texts, text_mask)  # (B, L, W) twice
+        described_words, described_states = self.encode(descriptions, description_mask)  # (K, M, W) twice
+        counts = description_mask.sum(-1, keepdim=True).clamp_min(1)
+        queries = self.query(described_states.sum(-2) / counts)  # (K, W)
+        evidence = (functional.gelu(self.key(states)) @ queries.T).mT  # (B, K, L)
+        found = evidence.masked_fill(text_mask.unsqueeze(1) == 0, -1e4).logsumexp(-1)  # (B, K)
+        importance = functional.softplus(self.importance(described_words)) * description_mask.unsqueeze(-1)
+        return found + quotation(words, text_mask, described_words, importance)
+
+    def encode(self, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Gives each token's embedding and its state in context, both (N, L, W), zero where the mask is."""
+        counts = mask.unsqueeze(-1).to(self.embedding.weight.dtype)
+        words = functional.dropout(self.embedding(tokens), self.dropout, self.training) * counts
+        states = words + functional.gelu(self.near(self.overheard(words).mT)).mT * counts
+        return words, (states + functional.gelu(self.far(self.overheard(states).mT)).mT) * counts
+
+    def overheard(self, states: Tensor) -> Tensor:
+        """Gives the states (N, L, W) as neighbours see them: in training, some tokens say nothing to theirs."""
+        if not self.training:
+            return states
+        return states * (torch.rand_like(states[..., :1]) >= self.context_dropout)
+
+    @torch.no_grad()
+    def probabilities(self, texts: Sequence[str]) -> Tensor:
+        """Gives the calibrated probability that each text asks for each dimension (B, K)."""
+        tokens, mask = self.tokenize(texts)
+        described, described_mask = self.tokenize([describe(dimension) for dimension in self.dimensions])
+        return (self(tokens, mask, described, described_mask) / self.temperature).sigmoid()
+
+    def asked(self, text: str) -> Tensor:
+        """Gives how much each dimension is asked for (K,): its probability, or zero below one half.
+
+        A text that asks for nothing known warns and asks for every dimension alike: the uniform mixture over all.
+        """
+        probabilities = self.probabilities([text])[0]
+        if bool((probabilities < 0.5).all()):
+            known = ", ".join(dimension.name for dimension in self.dimensions)
+            message = f"the preference must ask for at least one of {known}, got {text!r}: all of them are mixed alike"
+            warnings.warn(message, stacklevel=2)
+            return torch.ones_like(probabilities)
+        return torch.where(probabilities >= 0.5, probabilities, 0.0)
+
+    def tokenize(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Gives token ids and mask of texts (N, L), padded on the right."""
+        return padded([token_ids(self.tokenizer, text) for text in texts], self.embedding.weight.device)
+
+    def save(self, folder: str | Path) -> None:
+        """Writes `config.json` and `model.safetensors`; tokenizer and dimensions are the bundle's to keep."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        config = {"width": self.width, "dropout": self.dropout, "context_dropout": self.context_dropout}
+        (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+        state = {name: value.detach().contiguous().cpu() for name, value in self.state_dict().items()}
+        save_file(state, folder / "model.safetensors")
+
+    @classmethod
+    def load(
+        cls, folder: str | Path, tokenizer: PreTrainedTokenizerBase, dimensions: Sequence[Dimension]
+    ) -> "PreferenceReader":
+        """Reads a reader that `save` wrote.
+
+        Raises:
+            ValueError: if it was trained with a vocabulary of another size than the tokenizer's.
+        """
+        folder = Path(folder)
+        reader = cls(tokenizer, dimensions, **json.loads((folder / "config.json").read_text()))
+        state = load_file(folder / "model.safetensors")
+        trained, given = state["embedding.weight"].shape[0], len(tokenizer)
+        if trained != given:
+            raise ValueError(f"the tokenizer must have the {trained} tokens the reader was trained with, got {given}")
+        reader.load_state_dict(state)
+        return reader.eval()
+
+
+def describe(dimension: Dimension) -> str:
+    """Gives the words through which the reader knows a dimension."""
+    return f"{dimension.name}: {dimension.description}"
+
+
+def token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """Gives the tokens of a text in lower case, each word as it stands inside a sentence; a very long text is cut."""
+    spaced = "".join(f" {word}" for word in text.lower().split())
+    return tokenizer.encode(spaced, add_special_tokens=False)[:LONGEST_TEXT]
+
+
+def quotation(words: Tensor, mask: Tensor, described: Tensor, importance: Tensor) -> Tensor:
+    """Gives how much of each description is quoted in each text (B, K): the importance of its words found there.
+
+    Each word of a description looks for its nearest word in the text by the cosine of their embeddings, and counts
+    where that is above one half.
+
+    Args:
+        words: embeddings of the texts (B, L, W).
+        mask: 1 where a token counts (B, L).
+        described: embeddings of the descriptions (K, M, W).
+        importance: of each word of the descriptions (K, M, 1), zero where there is none.
+    """
+    (batch, length, width), (count, longest, _) = words.shape, described.shape
+    directions = functional.normalize(described, dim=-1).reshape(-1, width)
+    cosines = directions @ functional.normalize(words, dim=-1).reshape(-1, width).T  # (K·M, B·L)
+    cosines = cosines.view(count, longest, batch, length).masked_fill(mask == 0, -1.0)
+    nearest = (2.0 * cosines.amax(-1) - 1.0).relu()  # (K, M, B)
+    return (nearest * importance).sum(1).T
+
+
+def padded(rows: Sequence[Sequence[int]], device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+    """Gives token ids and mask (N, L) from rows of unequal lengths, padded with token 0 on the right."""
+    longest = max([1, *(len(row) for row in rows)])
+    tokens = torch.zeros(len(rows), longest, dtype=torch.long, device=device)
+    mask = torch.zeros_like(tokens)
+    for index, row in enumerate(rows):
+        tokens[index, : len(row)] = torch.tensor(row, dtype=torch.long)
+        mask[index, : len(row)] = 1
+    return tokens, mask

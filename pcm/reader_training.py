@@ -1,0 +1,134 @@
+"""Teaches a reader which dimensions a text asks for, from examples of texts and the sets they ask for.
+
+Knows the reader and its loss. Does not know where the examples come from; `pcm.reader_batches` knows how they vary.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor
+from torch.nn import functional
+from transformers import PreTrainedTokenizerBase
+
+from decoding.dimension import Dimension
+from pcm.preference import PreferenceReader
+from pcm.reader_batches import Batch, Batches, Example
+
+
+def read_examples(path: str | Path) -> list[Example]:
+    """Gives the examples of a JSONL file with lines `{"text": str, "asked": {name: number}}`."""
+    with Path(path).open(encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
+    return [
+        Example(row["text"], frozenset(name for name, number in row["asked"].items() if number > 0)) for row in rows
+    ]
+
+
+def train_reader(
+    tokenizer: PreTrainedTokenizerBase,
+    dimensions: Sequence[Dimension],
+    train: Sequence[Example],
+    validation: Sequence[Example],
+    *,
+    seed: int,
+    steps: int = 1500,
+    learning_rate: float = 1e-2,
+) -> PreferenceReader:
+    """Gives a reader trained with multi-label cross-entropy and calibrated on the validation examples.
+
+    Args:
+        tokenizer: gives the token ids.
+        dimensions: the K dimensions the examples name.
+        train: examples to learn from.
+        validation: examples with other phrasings, for the calibration and the figure in the progress bar only.
+        seed: of initialisation and sampling.
+        steps: number of batches of 64.
+        learning_rate: highest rate of a one-cycle schedule.
+
+    Raises:
+        ValueError: if there are no examples or one names an unknown dimension.
+    """
+    check_examples(dimensions, [*train, *validation])
+    with torch.random.fork_rng(devices=[]):  # initialisation and dropout draw from the global generator
+        torch.manual_seed(seed)
+        reader = PreferenceReader(tokenizer, dimensions)
+        batches = Batches(tokenizer, dimensions, train, seed)
+        optimizer = torch.optim.AdamW(reader.parameters(), lr=learning_rate, weight_decay=0.02)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps, pct_start=0.1)
+        with progress() as bar:
+            task = bar.add_task("reader", total=steps, loss=float("nan"), exact=float("nan"))
+            for step in range(steps):
+                loss = learn(reader, batches.draw(), optimizer)
+                schedule.step()
+                if (step + 1) % max(1, steps // 10) == 0:
+                    bar.update(task, exact=exact_sets(reader, validation))
+                bar.update(task, advance=1, loss=loss)
+    calibrate(reader, validation)
+    return reader.eval()
+
+
+def check_examples(dimensions: Sequence[Dimension], examples: Sequence[Example]) -> None:
+    """Refuses examples that name a dimension the reader does not know."""
+    if not examples:
+        raise ValueError("the reader needs examples to learn from, got none")
+    known = {dimension.name for dimension in dimensions}
+    for example in examples:
+        if not example.asked <= known:
+            unknown = ", ".join(sorted(example.asked - known))
+            raise ValueError(f"examples must ask for {', '.join(sorted(known))}, got {unknown} in {example.text!r}")
+
+
+def learn(reader: PreferenceReader, batch: Batch, optimizer: torch.optim.Optimizer) -> float:
+    """Takes one step on a batch, and gives its loss in nats for each decision."""
+    reader.train()
+    logits = reader(batch.texts, batch.text_mask, batch.descriptions, batch.description_mask)
+    loss = functional.binary_cross_entropy_with_logits(logits, batch.targets)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return float(loss.detach())
+
+
+def exact_sets(reader: PreferenceReader, examples: Sequence[Example]) -> float:
+    """Gives the share of examples whose set of asked dimensions is read without a mistake, in [0, 1]."""
+    if not examples:
+        return float("nan")
+    reader.eval()
+    heard = reader.probabilities([example.text for example in examples]) >= 0.5
+    return float((heard == targets_of(reader, examples)).all(-1).float().mean())
+
+
+def calibrate(reader: PreferenceReader, examples: Sequence[Example]) -> None:
+    """Sets the temperature, at least 1, that makes the examples most likely (1706.04599); 1 without examples.
+
+    Never below 1: examples whose phrasings are known flatter, and the reader would be surer than it has a right to be.
+    """
+    if not examples:
+        return
+    reader.eval()
+    reader.temperature.fill_(1.0)
+    logits = reader.probabilities([example.text for example in examples]).double().logit(eps=1e-9)
+    targets = targets_of(reader, examples).double()
+    candidates = torch.logspace(0, 1, 41, dtype=torch.double)
+    losses = [functional.binary_cross_entropy_with_logits(logits / candidate, targets) for candidate in candidates]
+    reader.temperature.fill_(float(candidates[int(torch.stack(losses).argmin())]))
+
+
+def targets_of(reader: PreferenceReader, examples: Sequence[Example]) -> Tensor:
+    """Gives where each example asks for each dimension (N, K), bool."""
+    return torch.tensor([[dimension.name in example.asked for dimension in reader.dimensions] for example in examples])
+
+
+def progress() -> Progress:
+    """Gives the bar with steps, loss and the share of exact sets on the validation examples."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]:.3f}  exact sets {task.fields[exact]:.1%}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )

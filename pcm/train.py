@@ -1,0 +1,160 @@
+"""Trains the controller of a bundle and writes the bundle with it.
+
+    python -m pcm.train fit --config configs/miniature/pcm.yaml
+    python -m pcm.train validate --config configs/miniature/pcm.yaml --ckpt_path <checkpoint>
+
+Composes bundle, judges, reference answers and training; knows how none of them works. A run that was interrupted goes
+on with `fit --config ... --ckpt_path <folder>/checkpoints/last.ckpt` and ends with the weights it would have had.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from torch import Tensor
+
+import bundle as bundles
+from experts.bank import ExpertBank, Reading, Rows
+from experts.prompts import encode_prompts
+from experts.references import References, fingerprint, load_references, sample_references, save_references
+from experts.rewards import RewardModels
+from mixture import Mixture
+from pcm.data import Conversation, PromptsAndPreferences, read_prompts
+from pcm.model import PreferenceControlModel
+from pcm.module import QUALITY, ControllerTraining
+
+
+class BankReader:
+    """The bank as training sees it: texts and what is asked go in, a reading comes out."""
+
+    def __init__(self, bank: ExpertBank) -> None:
+        self.bank = bank
+
+    def __call__(self, input_ids: Tensor, attention_mask: Tensor, asked: Tensor, logits_to_keep: int) -> Reading:
+        """Reads the last positions of texts (B, T) with the base and the experts asked for (B, K)."""
+        return self.bank.read(input_ids, attention_mask, Rows.of(asked), logits_to_keep=logits_to_keep)
+
+
+class ReferenceScores:
+    """The judges' scores of a base answer to each known prompt.
+
+    Args:
+        conversations: the known prompts, N of them.
+        scores: (N, D).
+    """
+
+    def __init__(self, conversations: Sequence[Conversation], scores: Tensor) -> None:
+        self.places = {json.dumps(conversation): place for place, conversation in enumerate(conversations)}
+        self.scores = scores
+
+    def __call__(self, conversations: Sequence[Conversation]) -> Tensor:
+        """Gives the scores (P, D) that belong to these prompts."""
+        return self.scores[[self.places[json.dumps(conversation)] for conversation in conversations]]
+
+
+def training(
+    bundle: str,
+    train: str,
+    validation: str,
+    references: str | None = None,
+    rule: str = "anchored",
+    width: int = 64,
+    max_gate: float = 3.0,
+    **settings: Any,
+) -> ControllerTraining:
+    """Gives the training of a fresh controller for a bundle's experts, judged by the bundle's reward models.
+
+    Args:
+        bundle: folder with base, experts and rewards; a controller in it is not used.
+        train: JSONL of the training prompts.
+        validation: JSONL of the validation prompts.
+        references: file that keeps the base's answers and their scores between runs; None makes them anew.
+        rule: mixing rule to train for.
+        width: of the controller's inner layers.
+        max_gate: largest weight of one expert under `anchored`.
+        settings: see `ControllerTraining`.
+    """
+    folder = Path(bundle)
+    mixture = Mixture.load(folder, rule=rule)
+    names = [*mixture.names, QUALITY]
+    base, _ = bundles.read_base(folder, bundles.read_manifest(folder), torch.float32)
+    rewards = RewardModels.load(folder / "rewards", base, names).eval()
+    conversations = [*read_prompts(train), *read_prompts(validation)]
+    found = reference_answers(mixture, rewards, conversations, references)
+    hidden_size = int(mixture.bank.base.config.get_text_config().hidden_size)
+    controller = PreferenceControlModel(hidden_size, width, rule, max_gate)
+    scores = ReferenceScores(conversations, found.scores)
+    return ControllerTraining(
+        controller, mixture, BankReader(mixture.bank), rewards, scores, mixture.dimensions, **settings
+    )
+
+
+def reference_answers(
+    mixture: Mixture, rewards: RewardModels, conversations: Sequence[Conversation], path: str | None
+) -> References:
+    """Gives one base answer to each prompt with its scores, from the file where it holds just these."""
+    prompts = encode_prompts(mixture.tokenizer, conversations)
+    made_from = fingerprint(mixture.bank, rewards, prompts, 0)
+    known = load_references(Path(path), made_from) if path is not None else None
+    if known is not None:
+        return known
+    end_id, pad_id = mixture.tokenizer.eos_token_id, mixture.tokenizer.pad_token_id
+    made = sample_references(mixture.bank, rewards, prompts, end_id=end_id, pad_id=pad_id)
+    if path is not None:
+        save_references(made, Path(path), made_from)
+    return made
+
+
+class ControllerCLI(LightningCLI):
+    """Lightning's command line, with the bundle to write at the end."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Adds the output, and links what is said once."""
+        parser.add_argument("--output", type=str, required=True, help="folder of the bundle that gets the controller")
+        parser.link_arguments("data.train", "model.train")
+        parser.link_arguments("data.validation", "model.validation")
+        parser.link_arguments("model.dimensions", "data.dimensions", apply_on="instantiate")
+
+    def after_fit(self) -> None:
+        """Writes the bundle with the best controller by validation."""
+        checkpoint = self.trainer.checkpoint_callback
+        assert isinstance(checkpoint, ModelCheckpoint)  # the configuration names one
+        save_best(self.model, checkpoint.best_model_path, self.config.fit)
+
+
+def save_best(model: ControllerTraining, checkpoint: str, config: Any) -> None:
+    """Writes the bundle with the controller of a checkpoint.
+
+    Args:
+        model: the training that ended.
+        checkpoint: path of the best checkpoint.
+        config: the resolved configuration; only its settings without paths go into the provenance.
+    """
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    model.load_state_dict(state)
+    mixture = model.frozen[0]
+    assert isinstance(mixture, Mixture)  # `training` put it there
+    mixture.pcm = model.controller.cpu().eval()
+    source = Path(config.model.bundle)
+    settings = {name: value for name, value in vars(config.model).items() if isinstance(value, int | float)}
+    provenance = {**bundles.read_manifest(source).provenance, "pcm": {**settings, "rule": mixture.rule}}
+    mixture.save(config.output, provenance, rewards=source / "rewards")
+
+
+def main(arguments: list[str] | None = None) -> ControllerCLI:
+    """Runs the command line."""
+    return ControllerCLI(
+        training,
+        PromptsAndPreferences,
+        args=arguments,
+        save_config_kwargs={"overwrite": True},
+        auto_configure_optimizers=False,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+from tiny_bundle import DIMENSIONS
+
+from comparison.combinations import axes, combinations, label, opposite
+from decoding.dimension import Dimension
+from experts.miniature import corpus
+from experts.miniature.world import dimension_data
+
+WORLD = tuple(
+    Dimension(name, entry["description"], entry["opposite"]) for name, entry in dimension_data()["dimensions"].items()
+)
+
+
+def test_the_world_has_eight_preferences():
+    assert combinations(WORLD) == corpus.combinations()
+
+
+def test_an_axis_may_have_one_pole():
+    assert axes(DIMENSIONS) == [("friendly", "unfriendly"), ("concise",)]
+    assert combinations(DIMENSIONS) == [("friendly", "concise"), ("unfriendly", "concise")]
+
+
+def test_the_opposite_takes_the_other_pole_of_each_axis():
+    assert opposite(("expert", "concise", "friendly"), WORLD) == ("elementary", "informative", "unfriendly")
+    assert all(opposite(opposite(asked, WORLD), WORLD) == asked for asked in combinations(WORLD))
+    assert opposite(("friendly", "concise"), DIMENSIONS) == ("unfriendly", "concise")
+
+
+def test_an_opposite_that_nobody_can_ask_for_is_no_pole():
+    alone = (Dimension("friendly", "The answer is warm.", "unfriendly"),)
+    assert combinations(alone) == [("friendly",)]
+
+
+def test_labels_are_names():
+    assert label(("friendly", "concise")) == "friendly+concise"

@@ -1,0 +1,50 @@
+import json
+from pathlib import Path
+
+import pytest
+from scripted import DIMENSIONS, SETTINGS, good_outcomes
+
+from comparison.readme import BEGIN, END, main, update_readme, with_results
+from comparison.report import report_of
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[str]:
+    report = report_of(good_outcomes(), DIMENSIONS, "pcm-anchored", None, SETTINGS)
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    (tmp_path / "README.md").write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\nThe end.\n")
+    return ["--readme", str(tmp_path / "README.md"), "--report", str(tmp_path / "report.json")]
+
+
+def test_the_readme_shows_the_latest_results():
+    report = ROOT / "docs" / "results" / "report.json"
+    if not report.exists():
+        pytest.skip("there are no results yet")
+    assert update_readme(ROOT / "README.md", report, check=True), "run python -m comparison.readme"
+
+
+def test_only_the_section_changes():
+    assert with_results(f"a\n{BEGIN}\nold\n{END}\nb\n", "new\n") == f"a\n{BEGIN}\nnew\n{END}\nb\n"
+    assert with_results(f"{BEGIN}{END}", "new") == f"{BEGIN}\nnew\n{END}"
+
+
+@pytest.mark.parametrize("readme", ["nothing", f"{END} {BEGIN}", f"{BEGIN} {BEGIN} {END}", BEGIN])
+def test_a_readme_without_its_section_is_refused(readme: str):
+    with pytest.raises(ValueError, match="the README must hold"):
+        with_results(readme, "new")
+
+
+def test_checking_writes_nothing_and_says_what_to_do(files: list[str], capsys: pytest.CaptureFixture[str]):
+    before = Path(files[1]).read_text()
+    assert main([*files, "--check"]) == 1
+    assert "run python -m comparison.readme" in capsys.readouterr().err
+    assert Path(files[1]).read_text() == before
+
+
+def test_writing_makes_the_check_pass(files: list[str]):
+    assert main(files) == 0
+    assert "| pcm-anchored | 0.730" in Path(files[1]).read_text()
+    assert Path(files[1]).read_text().endswith(f"{END}\n\nThe end.\n")
+    assert main([*files, "--check"]) == 0

@@ -1,0 +1,237 @@
+from pathlib import Path
+
+import pytest
+import torch
+from lightning import Callback
+from tiny_exam import CONFIG, END, FAVOURITES, PAD, CountingRewards, run, tiny_base, tiny_exam, trained_looking, weights
+
+from experts.bank import ExpertBank
+from experts.exam import Exam
+from experts.joint import JointPPO
+from experts.progress import LastCheckpoint
+from experts.prompts import PromptStream, encode_prompts, read_prompts
+from experts.references import fingerprint, load_references, sample_references, save_references
+from experts.rollout import reread
+from experts.train import command_parser
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Found .* in eval mode"),
+    pytest.mark.filterwarnings("ignore:.*treespec, LeafSpec.*"),
+]
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+@pytest.fixture(scope="module")
+def bank():
+    bank = ExpertBank(tiny_base())
+    for name in ("ant", "bee"):
+        bank.add(name, CONFIG)
+    return trained_looking(bank)
+
+
+def test_marks_compare_with_the_reference_and_punish_a_missing_end():
+    exam = tiny_exam(quality_weight=3.0, missing_end_penalty=0.5)
+    answers = exam.sit(torch.tensor([4, 1]), [torch.Generator().manual_seed(seed) for seed in range(3)])
+    assert answers.prompt_numbers.tolist() == [4, 1] * 3
+    for row in range(6):
+        prompt, name = int(answers.prompt_numbers[row]), exam.bank.names[int(answers.experts[row])]
+        text = torch.cat([exam.prompts[prompt], answers.tokens[row][answers.mask[row].bool()]])
+        reference = exam.references.scores[prompt]
+        own, quality = (
+            torch.sigmoid((text == FAVOURITES[name]).sum() - reference[exam.rewards.names.index(name)])
+            for name in (name, "quality")
+        )
+        torch.testing.assert_close(answers.own[row], own)
+        torch.testing.assert_close(answers.total[row], own + 3 * quality - 0.5 * (not answers.ended[row]))
+
+
+def stepped(module, prompt_numbers):
+    """The module after one update without a trainer."""
+    optimizer = module.configure_optimizers()
+    module.optimizers = lambda: optimizer
+    module.manual_backward = lambda loss: loss.backward()
+    module.log_dict = lambda *_, **__: None
+    module.training_step(prompt_numbers)
+    return module
+
+
+def test_training_one_expert_leaves_the_bits_of_the_others_alone():
+    module = stepped(JointPPO(tiny_exam(), weight_decay=0.1), torch.arange(4))  # momentum for everybody
+    trajectories = module.trajectories(module.exam.sit(torch.arange(4), module.generators))
+    before = weights(module)
+    module._backward(trajectories, torch.arange(12).view(3, 4)[[1]])
+    module._step(torch.tensor([False, True, False]))
+    for name, weight in weights(module).items():
+        assert torch.equal(weight, before[name]) == (not name.startswith("bee")), name
+
+
+def test_an_expert_that_moved_too_far_sits_out_the_rest_of_the_rollout():
+    module = stepped(JointPPO(tiny_exam(), learning_rate=0.0, stop_kl=-1.0), torch.arange(4))
+    trajectories = module.trajectories(module.exam.sit(torch.arange(4), module.generators))
+    assert module.improve(trajectories)["steps"].tolist() == [0, 0, 0]
+    module.stop_kl = 0.1
+    assert module.improve(trajectories)["steps"].tolist() == [4, 4, 4]
+
+
+def test_an_expert_trained_beside_others_ends_as_it_would_alone(tmp_path):
+    together = JointPPO(tiny_exam(("ant", "bee", "cat")), updates=2)
+    alone = JointPPO(tiny_exam(("bee",)), updates=2)
+    run(together, tmp_path)
+    run(alone, tmp_path)
+    everybody = weights(together)
+    for name, weight in weights(alone).items():
+        torch.testing.assert_close(weight, everybody[name], rtol=1e-8, atol=1e-10)
+
+
+def test_a_minibatch_in_four_parts_has_the_gradient_of_one_part():
+    gradients = []
+    for parts in (1, 4):
+        module = JointPPO(tiny_exam(), parts=parts)
+        optimizer = module.configure_optimizers()
+        module.optimizers, module.manual_backward = (lambda o=optimizer: o), (lambda loss: loss.backward())
+        trajectories = module.trajectories(module.exam.sit(torch.arange(4), module.generators))
+        module._backward(trajectories, torch.arange(12).view(3, 4))
+        gradients.append([weight.grad for group in module._parameters_of_experts() for weight in group])
+    for whole, summed in zip(*gradients, strict=True):
+        torch.testing.assert_close(whole, summed, rtol=1e-9, atol=1e-12)
+        assert whole.any()
+
+
+def test_the_loss_is_the_naive_sum_over_tokens():
+    module = stepped(JointPPO(tiny_exam(), learning_rate=5e-3), torch.arange(4))  # so that values and ratios differ
+    answers = module.exam.sit(torch.arange(4), module.generators)
+    part = module.trajectories(answers)._replace(logprobs=answers.logprobs - 0.3 * torch.rand(answers.logprobs.shape))
+    tokens, expected = torch.tensor([20.0, 30.0, 50.0]).double(), 0.0
+    for row, expert in enumerate(part.experts.tolist()):
+        one = part.rows(torch.tensor([row]))
+        logits, hidden = reread(module.bank, one.prompt_ids, one.prompt_mask, one.tokens, one.mask, one.experts)
+        for step in range(one.tokens.shape[1]):
+            probabilities = logits[0, step].softmax(-1)
+            ratio = probabilities[one.tokens[0, step]] / one.logprobs[0, step].exp()
+            gain = torch.minimum(ratio * one.advantages[0, step], ratio.clamp(0.8, 1.2) * one.advantages[0, step])
+            value = hidden[0, step] @ module.values.weights[expert] + module.values.biases[expert]
+            near = one.values[0, step] + (value - one.values[0, step]).clamp(-0.2, 0.2)
+            error = torch.stack([value, near]).sub(one.returns[0, step]).square().max() / 2
+            surprise = -(probabilities * probabilities.log()).sum()
+            expected += (-gain + 0.1 * error - 0.003 * surprise) / tokens[expert]
+    torch.testing.assert_close(module._loss(part, tokens)[0], expected)
+
+
+def test_the_learning_rate_falls_linearly_to_zero():
+    module = stepped(JointPPO(tiny_exam(("ant",)), updates=4, learning_rate=0.5), torch.arange(4))
+    assert [group["lr"] for group in module.optimizers().param_groups] == [0.5]
+    for expected in (0.375, 0.25, 0.125):
+        module.training_step(torch.arange(4))
+        assert module.optimizers().param_groups[0]["lr"] == expected
+
+
+class Killed(Exception):  # noqa: N818 - not an error of ours
+    pass
+
+
+class Killer(Callback):
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if batch_idx == 2:
+            raise Killed
+
+
+def test_a_killed_run_that_is_resumed_ends_with_the_same_weights(tmp_path):
+    uninterrupted = JointPPO(tiny_exam(), updates=5)
+    run(uninterrupted, tmp_path)
+    checkpoint = tmp_path / "last.ckpt"
+    with pytest.raises(Killed):
+        run(JointPPO(tiny_exam(), updates=5), tmp_path, LastCheckpoint(checkpoint, every=2), Killer())
+    resumed = JointPPO(tiny_exam(), updates=5)
+    run(resumed, tmp_path, checkpoint=checkpoint)
+    assert resumed.updates_done == 5
+    assert torch.equal(resumed.kl_coefficients, uninterrupted.kl_coefficients)
+    expected = weights(uninterrupted)
+    for name, weight in weights(resumed).items():
+        assert torch.equal(weight, expected[name]), name
+
+
+def test_a_checkpoint_holds_only_what_is_trained(tmp_path):
+    module = JointPPO(tiny_exam(), updates=1)
+    run(module, tmp_path, LastCheckpoint(tmp_path / "last.ckpt", every=1))
+    kept = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
+    numbers = sum(tensor.numel() for tensor in kept.values())
+    assert numbers == sum(weight.numel() for weight in weights(module).values()) + len(module.kl_coefficients)
+
+
+def test_a_checkpoint_of_other_experts_is_refused(tmp_path):
+    run(JointPPO(tiny_exam(("ant",)), updates=1), tmp_path, LastCheckpoint(tmp_path / "last.ckpt", every=1))
+    with pytest.raises(ValueError, match="must train \\['bee'\\], got \\['ant'\\]"):
+        run(JointPPO(tiny_exam(("bee",)), updates=1), tmp_path, checkpoint=tmp_path / "last.ckpt")
+
+
+def test_an_expert_learns_to_earn_more(tmp_path):
+    earned = []
+
+    class Record(Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            earned.append(float(outputs["metrics"]["reward"]))
+
+    exam = tiny_exam(("ant",), quality_weight=0.0, missing_end_penalty=0.0)
+    exam.prompts = exam.prompts * 4
+    exam.references = exam.references._replace(scores=exam.references.scores.repeat(4, 1))
+    module = JointPPO(exam, updates=14, learning_rate=2e-2, kl_coefficient=0.0, minibatches=1, parts=1, epochs=4)
+    run(module, tmp_path, Record(), prompts=24)
+    assert sum(earned[-3:]) / 3 > sum(earned[:3]) / 3 + 0.15
+
+
+def test_every_prompt_comes_once_per_pass_and_a_stream_goes_on_where_it_was():
+    stream = PromptStream(prompts=6, batch_size=2, batches=6)
+    batches = list(stream)
+    for passes in (batches[:3], batches[3:]):
+        assert torch.cat(passes).sort().values.tolist() == list(range(6))
+    assert torch.cat(batches[:3]).tolist() != torch.cat(batches[3:]).tolist()
+    resumed = PromptStream(prompts=6, batch_size=2, batches=6)
+    resumed.load_state_dict({"position": 4})
+    assert [batch.tolist() for batch in resumed] == [batch.tolist() for batch in batches[4:]]
+
+
+def test_references_are_kept_until_what_they_are_made_from_changes(tmp_path, bank):
+    prompts, rewards = [torch.tensor([5, 6]), torch.tensor([7])], CountingRewards()
+    references = sample_references(bank, rewards, prompts, end_id=END, pad_id=PAD, max_new_tokens=4, batch_size=1)
+    made_from = fingerprint(bank, rewards, prompts, seed=0)
+    save_references(references, tmp_path / "references.safetensors", made_from)
+    kept = load_references(tmp_path / "references.safetensors", made_from)
+    assert all(torch.equal(first, second) for first, second in zip(kept, references, strict=True))
+    other = fingerprint(bank, rewards, [*prompts, torch.tensor([1])], seed=0)
+    assert other != made_from
+    assert load_references(tmp_path / "references.safetensors", other) is None
+    assert load_references(tmp_path / "nothing.safetensors", made_from) is None
+
+
+def test_what_an_exam_lacks_is_named():
+    exam = tiny_exam(("ant",))
+    with pytest.raises(ValueError, match="least <= most, got 5 and 4"):
+        tiny_exam(("ant",), least_budget=5, most_budget=4)
+    with pytest.raises(ValueError, match="each of 1 prompts must have a reference, got 6"):
+        Exam(exam.bank, exam.rewards, exam.references, exam.prompts[:1], END, PAD)
+    exam.bank.add("dog", CONFIG)
+    with pytest.raises(ValueError, match="none for \\['dog'\\]"):
+        Exam(exam.bank, exam.rewards, exam.references, exam.prompts, END, PAD)
+
+
+def test_prompts_are_read_and_rendered_for_an_answer(tmp_path):
+    class Tokenizer:
+        def apply_chat_template(self, messages, add_generation_prompt, tokenize):
+            return "|".join(message["content"] for message in messages) + ">" * add_generation_prompt
+
+        def __call__(self, texts, add_special_tokens):
+            return {"input_ids": [[ord(letter) for letter in text] for text in texts]}
+
+    path = tmp_path / "prompts.jsonl"
+    path.write_text('{"messages": [{"role": "user", "content": "hi"}]}\n')
+    assert [ids.tolist() for ids in encode_prompts(Tokenizer(), read_prompts(path))] == [[104, 105, 62]]
+    path.write_text('{"messages": []}\n')
+    with pytest.raises(ValueError, match=r"row 1 .* must have messages"):
+        read_prompts(path)
+
+
+def test_the_configuration_parses_against_the_command():
+    config = command_parser().parse_args(["--config", str(CONFIGS / "miniature" / "experts.yaml")])
+    assert config.exam.quality_weight > 0
+    with pytest.raises(SystemExit):
+        command_parser().parse_args(["--config", str(CONFIGS / "miniature" / "experts.yaml"), "--ppo.speed", "9"])

@@ -1,0 +1,198 @@
+import json
+from pathlib import Path
+
+import datasets
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from tiny_exam import PAD, tiny_classifier
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
+
+from experts.reward_training import calibration_error, command_parser, tokenize_pairs, train_reward, train_rewards
+from experts.rewards import RewardModels
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.* is deprecated")  # inside TRL and PEFT
+CONFIGS = Path(__file__).parents[2] / "configs"
+TARGETS = {"ant": ["q_proj", "down_proj"], "quality": "all-linear", "bee": ["v_proj"]}
+
+
+def as_trl_leaves_it(name, rank):
+    """A sequence-classification adapter whose factors and head all differ from a fresh one."""
+    config = LoraConfig(task_type=TaskType.SEQ_CLS, r=rank, lora_alpha=6, target_modules=TARGETS[name])
+    model = get_peft_model(tiny_classifier(), config, autocast_adapter_dtype=False)
+    generator = torch.Generator().manual_seed(rank)
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Reward models as PEFT runs them, and the folder they were saved in."""
+    folder = tmp_path_factory.mktemp("rewards")
+    peft_models = {name: as_trl_leaves_it(name, rank) for rank, name in enumerate(TARGETS, start=2)}
+    for name, model in peft_models.items():
+        model.save_pretrained(folder / name)
+    return peft_models, folder
+
+
+@pytest.fixture
+def rewards(trained):
+    return RewardModels.load(trained[1], tiny_classifier())
+
+
+@pytest.fixture(scope="module")
+def texts():
+    ids = torch.randint(3, 40, (5, 9), generator=torch.Generator().manual_seed(0))
+    mask = (torch.arange(9)[None] < torch.tensor([9, 4, 7, 1, 8])[:, None]).long()
+    return torch.where(mask.bool(), ids, PAD), mask
+
+
+def test_scores_are_those_of_the_classifiers_that_were_trained(trained, rewards, texts):
+    assert rewards.names == ("ant", "bee", "quality")
+    scores = rewards.score(*texts)
+    for column, name in enumerate(rewards.names):
+        expected = trained[0][name](input_ids=texts[0], attention_mask=texts[1]).logits[:, 0]
+        torch.testing.assert_close(scores[:, column], expected)
+    assert scores.std(dim=0).min() > 1e-3
+
+
+def test_saved_reward_models_are_ordinary_classifiers_again(rewards, texts, tmp_path):
+    rewards.save(tmp_path)
+    again = RewardModels.load(tmp_path, tiny_classifier())
+    assert torch.equal(again.score(*texts), rewards.score(*texts))
+    for column, name in enumerate(rewards.names):
+        model = PeftModel.from_pretrained(tiny_classifier(), tmp_path / name, autocast_adapter_dtype=False).eval()
+        expected = model(input_ids=texts[0], attention_mask=texts[1]).logits[:, 0]
+        torch.testing.assert_close(rewards.score(*texts)[:, column], expected)
+
+
+def test_a_score_does_not_depend_on_where_the_padding_is(rewards, texts):
+    ids, mask = texts
+    shifted_ids, shifted_mask = torch.full((5, 18), PAD), torch.zeros(5, 18, dtype=torch.long)
+    for row, length in enumerate(mask.sum(-1).tolist()):
+        places = [*range(3, 3 + length // 2), *range(18 - row - (length + 1) // 2, 18 - row)]  # with a gap
+        shifted_ids[row, places], shifted_mask[row, places] = ids[row, :length], 1
+    torch.testing.assert_close(rewards.score(shifted_ids, shifted_mask), rewards.score(ids, mask))
+
+
+def test_only_needed_scores_are_computed(rewards, texts, monkeypatch):
+    everything, rows = rewards.score(*texts), []
+    plain = rewards.bank.forward_hidden
+    monkeypatch.setattr(rewards.bank, "forward_hidden", lambda *given: rows.append(len(given[2])) or plain(*given))
+    needed = torch.tensor([[1, 0, 0], [0, 1, 1], [0, 0, 0], [1, 1, 1], [0, 0, 1]], dtype=torch.bool)
+    rewards.rows_at_once = 3
+    torch.testing.assert_close(rewards.score(*texts, needed=needed), everything * needed)
+    assert sum(rows) == 7
+    assert max(rows) == 3
+
+
+def test_scores_come_in_the_order_of_the_names_asked_for(rewards, texts):
+    everything = rewards.score(*texts)
+    needed = torch.tensor([[1, 0]] * 5, dtype=torch.bool)
+    torch.testing.assert_close(rewards.score(*texts, names=["quality", "ant"]), everything[:, [2, 0]])
+    some = rewards.score(*texts, names=["quality", "ant"], needed=needed)
+    torch.testing.assert_close(some, everything[:, [2, 0]] * needed)
+    with pytest.raises(ValueError, match=r"one of .* got 'dog'"):
+        rewards.score(*texts, names=["dog"])
+
+
+def test_an_adapter_without_a_head_is_no_reward_model(trained, tmp_path):
+    get_peft_model(tiny_classifier(), LoraConfig(r=2, target_modules=["q_proj"])).save_pretrained(tmp_path / "ant")
+    with pytest.raises(ValueError, match=r"must hold one output score\.weight .* got none"):
+        RewardModels.load(tmp_path, tiny_classifier())
+    with pytest.raises(ValueError, match="at least one reward model"):
+        RewardModels.load(tmp_path / "ant", tiny_classifier())
+
+
+def test_the_calibration_error_is_the_hand_computed_one():
+    margins = torch.tensor([0.6, 0.6, -0.6, 0.99]).logit()
+    margins[:3] = torch.tensor([0.6, 0.6, 0.4]).logit()
+    # one bin holds confidences .6, .6, .6 of which two are right; another holds .99, right
+    expected = (abs(2 - 1.8) + abs(1 - 0.99)) / 4
+    assert calibration_error(margins) == pytest.approx(expected, abs=1e-6)
+
+
+def word_tokenizer():
+    words = ["<pad>", "<s>", "</s>", "?", *(f"w{number}" for number in range(36))]
+    tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="?"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="?"
+    )
+
+
+def test_prompts_go_in_front_and_nothing_is_added_to_an_answer_that_was_cut_off():
+    pairs = datasets.Dataset.from_dict({"prompt": ["w0 "], "chosen": ["w1 </s>"], "rejected": ["w2 w2"]})
+    tokens = tokenize_pairs(pairs, word_tokenizer())
+    assert tokens[0] == {"chosen_ids": [4, 5, 2], "rejected_ids": [4, 6, 6]}
+
+
+def test_pairs_that_cannot_be_meant_are_refused():
+    tokenizer = word_tokenizer()
+    with pytest.raises(ValueError, match="columns chosen and rejected, got \\['chosen'\\]"):
+        tokenize_pairs(datasets.Dataset.from_dict({"chosen": ["w1"]}), tokenizer)
+    repeated = datasets.Dataset.from_dict({"prompt": ["w0 "], "chosen": ["w0 w1"], "rejected": ["w2"]})
+    with pytest.raises(ValueError, match="must not repeat its prompt"):
+        tokenize_pairs(repeated, tokenizer)
+
+
+def favouring_pairs(count, seed):
+    """Pairs in which the chosen answer has the word `w5` and the rejected one has not."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randint(6, 36, (count, 2, 5), generator=generator).tolist()
+    texts = [[" ".join(f"w{word}" for word in answer) for answer in row] for row in rows]
+    return datasets.Dataset.from_dict(
+        {
+            "prompt": ["w1 w2 "] * count,
+            "chosen": [f"w5 {chosen} </s>" for chosen, _ in texts],
+            "rejected": [f"{rejected} </s>" for _, rejected in texts],
+        }
+    )
+
+
+def test_a_reward_model_learns_what_was_preferred_and_can_be_loaded(tmp_path):
+    base = tiny_classifier().float()
+    base.save_pretrained(tmp_path / "base")
+    word_tokenizer().save_pretrained(tmp_path / "base")
+    held_out = favouring_pairs(24, seed=1)
+    metrics = train_reward(
+        tmp_path / "base",
+        favouring_pairs(96, seed=0),
+        held_out,
+        tmp_path / "rewards" / "five",
+        learning_rate=3e-2,
+        batch_size=8,
+        epochs=2,
+    )
+    assert metrics["accuracy"] > 0.9
+    assert json.loads((tmp_path / "rewards" / "five" / "metrics.json").read_text()) == metrics
+    rewards = RewardModels.load(tmp_path / "rewards", tiny_classifier().float())
+    tokens = tokenize_pairs(held_out, word_tokenizer())
+    chosen, rejected = (torch.tensor(tokens[side][:]) for side in ("chosen_ids", "rejected_ids"))
+    margins = rewards.score(chosen, torch.ones_like(chosen)) - rewards.score(rejected, torch.ones_like(rejected))
+    assert float(margins.mean()) == pytest.approx(metrics["mean_margin"], rel=1e-3)
+
+
+def test_a_tokenizer_that_pads_with_its_end_is_refused(tmp_path):
+    tokenizer = word_tokenizer()
+    tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.save_pretrained(tmp_path)
+    pairs = favouring_pairs(2, seed=0)
+    with pytest.raises(ValueError, match="differ from the end, got '</s>'"):
+        train_reward(tmp_path, pairs, pairs, tmp_path / "out")
+
+
+def test_finished_reward_models_are_kept(tmp_path):
+    (tmp_path / "rewards" / "ant").mkdir(parents=True)
+    (tmp_path / "rewards" / "ant" / "metrics.json").write_text('{"accuracy": 0.75}')
+    kept = train_rewards(tmp_path / "no base", tmp_path / "no pairs", tmp_path / "rewards", names=["ant"])
+    assert kept == {"ant": {"accuracy": 0.75}}
+
+
+def test_the_configuration_parses_against_the_command():
+    config = command_parser().parse_args(["--config", str(CONFIGS / "miniature" / "rewards.yaml")])
+    assert config.workers == 2

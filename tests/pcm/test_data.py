@@ -1,0 +1,75 @@
+"""Prompts × preferences, a function of seed and iteration."""
+
+import json
+
+import pytest
+import torch
+
+from decoding.dimension import Dimension
+from pcm.data import Iterations, Preferences, PromptsAndPreferences, Schedule, read_prompts
+
+DIMENSIONS = (
+    Dimension("elementary", "Simple.", "expert"),
+    Dimension("expert", "Hard.", "elementary"),
+    Dimension("concise", "Short.", "informative"),
+    Dimension("friendly", "Warm."),
+    Dimension("informative", "Long.", "concise"),
+)
+PROMPTS = [[{"role": "user", "content": f"question {number}"}] for number in range(7)]
+
+
+def test_drawn_preferences_ask_for_at_most_one_pole_of_an_axis():
+    preferences, generator = Preferences(DIMENSIONS), torch.Generator().manual_seed(0)
+    drawn = torch.stack([preferences.draw(generator) for _ in range(400)])
+    asked = drawn > 0
+    assert not (asked[:, 0] & asked[:, 1]).any()
+    assert not (asked[:, 2] & asked[:, 4]).any()
+    assert set(asked.sum(-1).tolist()) == {1, 2, 3}
+    assert float((asked.sum(-1) == 3).float().mean()) == pytest.approx(0.7, abs=0.07)
+    assert drawn.max() <= 1.0
+    assert float((drawn[asked] < 1).float().mean()) > 0.05
+    assert asked.float().mean(0).min() > 0.3  # every pole has its turn
+
+
+def test_full_combinations_come_round():
+    preferences = Preferences(DIMENSIONS)
+    first = {tuple(preferences.combination(number).tolist()) for number in range(4)}
+    assert len(first) == 4
+    assert all(sum(combination) == 3 for combination in first)
+    assert torch.equal(preferences.combination(1), preferences.combination(5))
+
+
+def test_a_batch_depends_on_seed_iteration_and_rank_alone():
+    def batch(iteration: int, seed: int = 0, rank: int = 0) -> tuple[str, list]:
+        drawn = Iterations(PROMPTS, Preferences(DIMENSIONS), 4, seed, rank)[iteration]
+        return json.dumps(drawn.conversations), drawn.asked.tolist()
+
+    assert batch(3) == batch(3)
+    assert len({str(each) for each in (batch(3), batch(4), batch(3, seed=1), batch(3, rank=1))}) == 4
+
+
+def test_every_prompt_comes_once_before_any_comes_twice():
+    drawn = Iterations(PROMPTS, Preferences(DIMENSIONS), 10, seed=0)[0]
+    assert len({json.dumps(conversation) for conversation in drawn.conversations[:7]}) == 7
+    assert len(drawn.conversations) == 10
+
+
+def test_iterations_are_counted_on_over_epochs():
+    schedule = Schedule(3, iter((6, 9)).__next__)
+    assert list(schedule) + list(schedule) == [6, 7, 8, 9, 10, 11]
+
+
+def test_validation_is_the_same_pairs_every_time(tmp_path):
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("".join(json.dumps({"messages": prompt}) + "\n" for prompt in PROMPTS))
+    data = PromptsAndPreferences(DIMENSIONS, str(path), str(path), validation_pairs=5, validation_batch=2)
+    first, second = list(data.val_dataloader()), list(data.val_dataloader())
+    assert [batch.number for batch in first] == [0, 2, 4]
+    assert [conversation for batch in first for conversation in batch.conversations] == PROMPTS[:5]
+    assert torch.equal(torch.cat([batch.asked for batch in first]), torch.cat([batch.asked for batch in second]))
+
+
+def test_an_empty_file_of_prompts_is_refused(tmp_path):
+    (tmp_path / "none.jsonl").write_text("")
+    with pytest.raises(ValueError, match="at least one line"):
+        read_prompts(tmp_path / "none.jsonl")

@@ -1,0 +1,210 @@
+"""The controller's training on a tiny mixture in which everything is real but the judges."""
+
+import json
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from tiny_bundle import DIMENSIONS
+from torch import Tensor
+
+from decoding.rules import rule_named
+from decoding.sampling import Sampling
+from experts.bank import Reading, Rows
+from mixture import Mixture
+from pcm.data import Batch, Conversation, PromptsAndPreferences
+from pcm.experience import monitors, read_responses
+from pcm.model import PreferenceControlModel
+from pcm.module import ControllerTraining, half_width
+
+PROMPTS = [[{"role": "user", "content": text}] for text in ("What is a volcano?", "Thank you friend!", "Be short.")]
+ASKED = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.5, 0.0], [1.0, 0.0, 0.0]], dtype=torch.double)
+
+
+class Bank:
+    """The mixture's bank as training sees it."""
+
+    def __init__(self, mixture: Mixture) -> None:
+        self.bank = mixture.bank
+
+    def __call__(self, input_ids: Tensor, attention_mask: Tensor, asked: Tensor, logits_to_keep: int) -> Reading:
+        return self.bank.read(input_ids, attention_mask, Rows.of(asked), logits_to_keep=logits_to_keep)
+
+
+class Judges:
+    """Like tokens with large numbers, each in its own unit; remember what they were asked."""
+
+    def __init__(self) -> None:
+        self.needed: list[Tensor] = []
+
+    def score(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        names: Sequence[str] | None = None,
+        needed: Tensor | None = None,
+    ) -> Tensor:
+        assert names == ["friendly", "unfriendly", "concise", "quality"]
+        assert needed is not None
+        self.needed.append(needed)
+        mean = (input_ids * attention_mask).sum(-1) / attention_mask.sum(-1) / 100.0
+        return torch.where(needed, mean.unsqueeze(-1) * torch.arange(1.0, 5.0), 0.0)
+
+
+def no_references(conversations: Sequence[Conversation]) -> Tensor:
+    return torch.zeros(len(conversations), 4)
+
+
+def training(mixture: Mixture, **settings: float) -> ControllerTraining:
+    torch.manual_seed(0)
+    controller = PreferenceControlModel(32, width=8).double()
+    settings = {"max_new_tokens": 6, "warmup": 1, "passes": 2, "minibatches": 2, **settings}
+    return ControllerTraining(
+        controller,
+        mixture,
+        Bank(mixture),
+        Judges(),
+        no_references,
+        DIMENSIONS,
+        **settings,  # type: ignore[arg-type]
+    )
+
+
+def batch() -> Batch:
+    return Batch(0, PROMPTS, ASKED)
+
+
+class StopAfter(Callback):
+    """Interrupts a run when an epoch has ended."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        trainer.should_stop = trainer.current_epoch + 1 >= self.epochs
+
+
+def fit(module: ControllerTraining, folder: Path, *callbacks: Callback, resume: Path | None = None) -> ModelCheckpoint:
+    """Trains three epochs of two iterations on the CPU."""
+    folder.mkdir(exist_ok=True)
+    path = folder / "prompts.jsonl"
+    path.write_text("".join(json.dumps({"messages": prompt}) + "\n" for prompt in PROMPTS))
+    data = PromptsAndPreferences(DIMENSIONS, str(path), str(path), pairs=3, iterations=2, validation_pairs=2)
+    best = ModelCheckpoint(folder, "best", monitor="validation/reward", mode="max", save_last=True)
+    with warnings.catch_warnings(action="ignore"):
+        trainer = Trainer(
+            accelerator="cpu",
+            max_epochs=3,
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            callbacks=[best, *callbacks],
+        )
+        trainer.fit(module, datamodule=data, ckpt_path=resume)
+    return best
+
+
+def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(mixture, tmp_path):
+    whole = training(mixture)
+    fit(whole, tmp_path / "whole")
+    first = training(mixture)
+    fit(first, tmp_path / "parts", StopAfter(1))
+    second = training(mixture)
+    fit(second, tmp_path / "parts", resume=tmp_path / "parts" / "last.ckpt")
+    expected, begun = whole.controller.state_dict(), first.controller.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in second.controller.state_dict().items())
+    assert not all(torch.equal(value, expected[name]) for name, value in begun.items())
+
+
+def test_checkpoints_hold_the_controller_alone(mixture, tmp_path):
+    module = training(mixture)
+    best = fit(module, tmp_path, StopAfter(1))
+    checkpoint = torch.load(best.best_model_path, weights_only=True)
+    assert {name.split(".")[0] for name in checkpoint["state_dict"]} == {"controller"}
+    assert checkpoint["uniform"][0].shape == (2,)
+    assert best.best_model_score is not None
+
+
+def test_training_reads_what_decoding_decoded(mixture):
+    """Else REBEL's ratio would not start at one: a drift between rollout and readings is a silent off-policy bias."""
+    input_ids, attention_mask = mixture.encode(PROMPTS)
+    generators = [torch.Generator().manual_seed(row) for row in range(3)]
+    drawn = mixture.rollout(input_ids, attention_mask, ASKED, Sampling(max_new_tokens=9), generators)
+    experience = read_responses(Bank(mixture), input_ids, attention_mask, drawn.tokens, drawn.mask, ASKED, chunk=2)
+    logprobs, log_weights = experience.mixed(rule_named(mixture.rule), mixture.pcm)
+    torch.testing.assert_close(experience.chosen(logprobs), drawn.logprobs[drawn.mask.bool()], atol=1e-6, rtol=0)
+    assert experience.expert_logprobs.shape[1] == 2  # no request asks for more
+    assert torch.equal(experience.asked.sum(-1), ASKED.sum(-1)[experience.response])
+    totals = experience.summed(experience.chosen(logprobs), 3)
+    torch.testing.assert_close(totals, (drawn.logprobs * drawn.mask).sum(-1), atol=1e-5, rtol=0)
+    assert torch.equal(log_weights > -torch.inf, experience.asked > 0)
+
+
+def test_only_quality_and_what_is_asked_for_is_judged(mixture):
+    module = training(mixture)
+    module.utilities(batch(), None)
+    judges = module.frozen[2]
+    assert isinstance(judges, Judges)
+    assert torch.equal(judges.needed[0], torch.cat((ASKED > 0, torch.ones(3, 1).bool()), -1))
+
+
+def test_the_uniform_mixture_is_measured_without_the_controller_which_comes_back(mixture):
+    module = training(mixture)
+    untrained = module.utilities(batch(), module.controller)
+    assert torch.equal(module.utilities(batch(), None), untrained)
+    torch.nn.init.normal_(module.controller.score.weight, std=3.0)
+    assert not torch.equal(module.utilities(batch(), module.controller), untrained)
+    assert mixture.pcm is module.controller
+
+
+def test_the_loss_of_all_pairs_is_the_mean_over_its_parts(mixture):
+    module = training(mixture)
+    input_ids, attention_mask = (tensor.repeat(2, 1) for tensor in mixture.encode(PROMPTS))
+    drawn = mixture.rollout(input_ids, attention_mask, ASKED.repeat(2, 1), module.drawing, module.generators(0, 6))
+    experience = read_responses(Bank(mixture), input_ids, attention_mask, drawn.tokens, drawn.mask, ASKED.repeat(2, 1))
+    old, divergence, seen = module.look(experience, drawn)
+    reward, pairs = torch.rand(6, dtype=torch.double), torch.arange(3)
+    torch.nn.init.normal_(module.controller.score.weight)
+    parts = [module.loss(experience, old, reward, pairs[i : i + 1], pairs[i : i + 1] + 3) for i in range(3)]
+    whole = module.loss(experience, old, reward, pairs, pairs + 3)
+    torch.testing.assert_close(whole, torch.stack(parts).mean(), atol=1e-9, rtol=0)
+    assert (divergence > 0).all()
+    assert float(seen["rollout/gap"]) < 1e-6
+    whole.backward()
+    assert all(parameter.grad.isfinite().all() for parameter in module.controller.parameters())
+
+
+def test_monitors_show_a_controller_that_believes_in_one_expert(mixture):
+    input_ids, attention_mask = mixture.encode(PROMPTS[:1])
+    tokens = torch.tensor([[5, 6, 7, 8]])
+    asked = torch.tensor([[1.0, 0.0, 1.0]], dtype=torch.double)
+    experience = read_responses(Bank(mixture), input_ids, attention_mask, tokens, torch.ones_like(tokens), asked)
+    rule = rule_named("anchored")
+    uniform, log_weights = experience.mixed(rule, None)
+    seen = monitors(experience, log_weights, uniform, rule, mixture.names)
+    assert float(seen["weights/entropy"]) == pytest.approx(0.6931, abs=1e-4)
+    assert float(seen["weights/moved"]) == 0.0
+    collapsed = torch.tensor([[3.0, 1e-9]]).log().expand(4, 2)
+    one = rule(experience.base_logprobs, experience.expert_logprobs, collapsed.double())
+    seen = monitors(experience, collapsed, one, rule, mixture.names)
+    assert float(seen["weights/entropy"]) < 1e-6
+    assert float(seen["weights/friendly"]) == pytest.approx(3.0)
+    assert "weights/unfriendly" not in seen
+
+
+def test_a_judge_that_gives_no_number_is_refused(mixture):
+    module = training(mixture)
+    module.references = lambda conversations: torch.full((len(conversations), 4), 0.0)
+    module.frozen[2].score = lambda *_: torch.full((3, 4), float("nan"))  # type: ignore[method-assign]
+    with pytest.raises(ValueError, match="rewards must be finite, got 12"):
+        module.utilities(batch(), None)
+
+
+def test_half_a_width_is_the_normal_interval():
+    assert float(half_width(torch.tensor([0.0, 1.0, 0.0, 1.0]))) == pytest.approx(1.96 * 0.57735 / 2, abs=1e-4)
+    assert float(half_width(torch.tensor([0.3]))) == 0.0

@@ -1,0 +1,181 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny_bundle import DIMENSIONS, tiny_mixture
+
+import bundle
+from decoding.dimension import Dimension
+from decoding.sampling import Sampling
+from mixture import Mixture
+from pcm.preference import Preference
+
+
+@pytest.fixture
+def copy(tiny_bundle: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_bundle, tmp_path / "copy"))
+
+
+def changed(folder: Path, **fields: object) -> None:
+    path = folder / bundle.MANIFEST
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+def test_a_mixture_answers_the_same_after_saving_and_loading(tmp_path: Path) -> None:
+    before = tiny_mixture(tmp_path)
+    before.save(tmp_path / "bundle", {})
+    after = Mixture.load(tmp_path / "bundle")
+    question = [[{"role": "user", "content": "What is a volcano?"}]] * 2
+    wishes = [Preference("be warm"), Preference(weights={"concise": 1.0, "friendly": -1.0})]
+    one, other = (m.generate(question, wishes, Sampling(max_new_tokens=10), [1, 2]) for m in (before, after))
+    assert [response.tokens for response in one] == [response.tokens for response in other]
+    assert [response.asked for response in one] == [response.asked for response in other]
+
+
+def test_the_same_mixture_gives_the_same_bytes(tiny_bundle: Path, tmp_path: Path) -> None:
+    Mixture.load(tiny_bundle).save(tmp_path / "again", {"made_by": "a test"})
+    assert (tmp_path / "again" / bundle.MANIFEST).read_bytes() == (tiny_bundle / bundle.MANIFEST).read_bytes()
+
+
+def test_weights_are_bfloat16_on_disk_and_float32_in_memory(tiny_bundle: Path) -> None:
+    stored = load_file(tiny_bundle / "base" / "model.safetensors")
+    stored |= load_file(tiny_bundle / "experts" / "concise" / "adapter_model.safetensors")
+    assert {tensor.dtype for tensor in stored.values()} == {torch.bfloat16}
+    assert {parameter.dtype for parameter in Mixture.load(tiny_bundle).bank.parameters()} == {torch.float32}
+
+
+def test_another_rule_may_be_asked_for(tiny_bundle: Path) -> None:
+    assert Mixture.load(tiny_bundle).rule == "anchored"
+    assert Mixture.load(tiny_bundle, rule="logit").rule == "logit"
+    with pytest.raises(ValueError, match="a mixing rule must be one of"):
+        Mixture.load(tiny_bundle, rule="average")
+
+
+def test_a_changed_file_is_refused_by_name(copy: Path) -> None:
+    path = copy / "pcm" / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"pcm/model.safetensors must have the sha256"):
+        Mixture.load(copy)
+
+
+def test_a_missing_file_is_refused_by_name(copy: Path) -> None:
+    (copy / "reader" / "config.json").unlink()
+    with pytest.raises(ValueError, match=r"reader/config.json is missing"):
+        Mixture.load(copy)
+
+
+def test_a_file_that_is_not_listed_is_refused_by_name(copy: Path) -> None:
+    (copy / "base" / "extra.bin").write_bytes(b"pickle")
+    with pytest.raises(ValueError, match=r"base/extra.bin is not listed"):
+        Mixture.load(copy)
+
+
+def test_a_readme_beside_the_rooms_is_welcome(copy: Path) -> None:
+    (copy / "README.md").write_text("# a bundle")
+    assert bundle.read_manifest(copy).rule == "anchored"
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", None])
+def test_another_schema_version_is_refused(copy: Path, version: object) -> None:
+    changed(copy, schema=version)
+    with pytest.raises(ValueError, match="must be of schema version 1, got"):
+        bundle.read_manifest(copy)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"dimensions": [{"name": "x"}]}, {"dimensions": 3}, {"surprise": 1}, {"files": ["base/config.json"]}]
+)
+def test_a_manifest_with_other_fields_is_refused(copy: Path, fields: dict[str, object]) -> None:
+    changed(copy, **fields)
+    with pytest.raises(ValueError, match="must hold the fields of schema version 1"):
+        bundle.read_manifest(copy)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "\x00"])
+def test_a_manifest_that_is_no_json_object_is_refused(copy: Path, content: str) -> None:
+    (copy / bundle.MANIFEST).write_text(content)
+    with pytest.raises(ValueError, match=r"bundle\.json must be"):
+        bundle.read_manifest(copy)
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "a/b", ".."])
+def test_a_dimension_may_not_lead_out_of_the_bundle(name: str) -> None:
+    with pytest.raises(ValueError, match="letters, digits, _ and -"):
+        bundle.Manifest((Dimension(name, "words"),), "anchored")
+
+
+def test_a_base_on_the_hub_needs_a_revision() -> None:
+    with pytest.raises(ValueError, match="must come with its revision"):
+        bundle.Manifest(DIMENSIONS, "anchored", base="owner/name")
+
+
+@pytest.mark.parametrize("name", ["nowhere", "./no/where", "a/b/c", "/no"])
+def test_a_bundle_that_is_nowhere_is_refused(name: str) -> None:
+    with pytest.raises(FileNotFoundError, match=r"a bundle must be a folder that holds bundle\.json"):
+        bundle.locate(name)
+
+
+def test_a_failed_write_leaves_the_earlier_bundle_and_nothing_else(copy: Path) -> None:
+    def fill() -> None:
+        with bundle.written_whole(copy) as new:
+            (new / "half").write_text("written")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fill()
+    assert [path.name for path in copy.parent.iterdir()] == ["copy"]
+    assert bundle.read_manifest(copy).rule == "anchored"
+
+
+def test_a_bundle_replaces_a_bundle_but_nothing_else(copy: Path, tmp_path: Path) -> None:
+    mixture = Mixture.load(copy)
+    mixture.rule = "logit"
+    mixture.save(copy, {})
+    assert bundle.read_manifest(copy).rule == "logit"
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter").write_text("precious")
+    with pytest.raises(FileExistsError, match="must replace nothing but a bundle"):
+        mixture.save(tmp_path / "thesis", {})
+
+
+def test_rewards_travel_with_the_bundle_in_bfloat16(tiny_bundle: Path, tmp_path: Path) -> None:
+    mixture = Mixture.load(tiny_bundle)
+    mixture.bank.save("concise", tmp_path / "rewards" / "quality")
+    mixture.save(tmp_path / "bundle", {}, rewards=tmp_path / "rewards")
+    assert "rewards/quality/adapter_config.json" in bundle.read_manifest(tmp_path / "bundle").files
+    stored = load_file(tmp_path / "bundle" / "rewards" / "quality" / "adapter_model.safetensors")
+    assert {tensor.dtype for tensor in stored.values()} == {torch.bfloat16}
+
+
+def test_a_controller_of_another_make_is_refused_in_words(copy: Path) -> None:
+    path = copy / "pcm" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "width": 9}))
+    bundle.write_manifest(copy, bundle._parsed(copy / bundle.MANIFEST))
+    with pytest.raises(ValueError, match=r"must hold what this version of the program writes, got .*size mismatch"):
+        Mixture.load(copy)
+
+
+def test_a_bundle_on_the_hub_is_fetched_by_its_revision(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def fetched(name: str, revision: str | None) -> str:
+        asked.append((name, revision))
+        return str(tiny_bundle)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetched)
+    assert bundle.locate("owner/name", "v1") == tiny_bundle
+    assert asked == [("owner/name", "v1")]
+
+
+def test_a_bundle_that_the_hub_does_not_give_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(name: str, revision: str | None) -> str:
+        raise OSError("404\nlong story")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", refused)
+    with pytest.raises(FileNotFoundError, match=r"a hub id that can be fetched, got owner/name \(the hub says: 404\)"):
+        bundle.locate("owner/name")

@@ -1,0 +1,62 @@
+"""The house: imports point one way, decoding stays light, and every configuration fits its command."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MAY_IMPORT = {
+    "decoding": {"decoding"},
+    "experts": {"experts", "decoding"},
+    "pcm": {"pcm", "decoding"},
+    "evaluation": {"evaluation"},
+}
+OURS = {"decoding", "experts", "pcm", "evaluation", "comparison", "interface", "mixture", "bundle", "decode"}
+COMMANDS = {"train.py", "__main__.py"}
+
+
+def imported(path: Path) -> set[str]:
+    nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
+    modules = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    modules += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+    return {module.split(".")[0] for module in modules}
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_imports_point_one_way(room):
+    files = [path for path in (ROOT / room).rglob("*.py") if path.name not in COMMANDS]
+    assert files
+    crossings = {str(path): imported(path) & OURS - MAY_IMPORT[room] - {"evaluation"} for path in files}
+    assert not {path: found for path, found in crossings.items() if found}
+
+
+def test_no_training_module_reads_the_gold_judge():
+    """Only the annotator's side of the world, the final scorers and tests may know the truth."""
+    allowed = {"annotator.py", "pairs.py", "judge.py"}
+    readers = [
+        path
+        for room in ("experts", "pcm", "decoding", "interface")
+        for path in (ROOT / room).rglob("*.py")
+        if "miniature.judge" in path.read_text("utf-8") and path.name not in allowed
+    ]
+    assert not readers
+
+
+COMMAND_OF = {
+    "rewards.yaml": "experts.reward_training",
+    "experts.yaml": "experts.train",
+    "bundle.yaml": "pcm",
+    "pcm.yaml": "pcm.train fit",
+}
+
+
+@pytest.mark.parametrize("config", sorted((ROOT / "configs").rglob("*.yaml")), ids=lambda path: path.name)
+def test_every_configuration_parses_against_its_command(config):
+    command = [sys.executable, "-m", *COMMAND_OF[config.name].split(), "--config", str(config), "--print_config"]
+    parsed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert parsed.returncode == 0, parsed.stderr
+    unknown = subprocess.run([*command[:-1], "--no_such_key", "1"], cwd=ROOT, capture_output=True, text=True)
+    assert unknown.returncode != 0

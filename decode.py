@@ -55,7 +55,7 @@ def decode(
     temperature: float = 0.0,
     top_p: float = 1.0,
     top_k: int = 0,
-    max_new_tokens: int = 96,
+    max_new_tokens: int = 128,
     seed: int = 0,
     batch_size: int = 8,
     device: str = "cpu",

@@ -40,7 +40,7 @@ def compare(
     output: Path = Path("build/comparison"),
     seeds: int = 3,
     quick: bool = False,
-    max_new_tokens: int = 96,
+    max_new_tokens: int = 112,
 ) -> Report:
     """Compares all methods that a bundle can be used as, and gives the report.
 

@@ -6,7 +6,9 @@ marked, nor how a loss is computed. The method is PPO (arXiv 1707.06347) as used
 Departures from the textbook: 1. every expert has its own adapter, value head, AdamW state, clipping norm, random
 generator, KL controller and early stop, so an expert trained beside others ends as it would alone; 2. the reward is
 the chance of beating the base's own answer, which makes rewards of different models comparable; 3. minibatches are cut
-into parts of similar length whose gradients are added up, which changes the cost but not the sum.
+into parts of similar length whose gradients are added up, which changes the cost but not the sum; 4. an expert's marks
+are centred in each rollout: all of them are positive, and beside value heads that start at zero that would be a prize
+for ending early.
 """
 
 import zlib
@@ -21,6 +23,7 @@ from experts.exam import Answers, Exam
 from experts.ppo import (
     Trajectories,
     adaptive_kl,
+    centred,
     gae,
     policy_loss,
     shaped_rewards,
@@ -119,7 +122,8 @@ class JointPPO(LightningModule):
         """The answers with values, advantages and returns."""
         kl_coefficients = self.kl_coefficients[answers.experts]
         values = self.values(answers.hidden, answers.experts) * answers.mask
-        rewards = shaped_rewards(answers.total, answers.logprobs, answers.base_logprobs, answers.mask, kl_coefficients)
+        marks = centred(answers.total, answers.experts, self.count)
+        rewards = shaped_rewards(marks, answers.logprobs, answers.base_logprobs, answers.mask, kl_coefficients)
         advantages, returns = gae(rewards, values, answers.mask, trace=self.trace)
         return Trajectories(
             answers.prompt_ids,

@@ -134,3 +134,15 @@ def adaptive_kl(coefficients: Tensor, kl: Tensor, target: float, rate: float = 0
         rate: how strongly one update moves the coefficient; the error is limited to 0.2 before it is multiplied.
     """
     return coefficients * (1 + rate * (kl / target - 1).clamp(-0.2, 0.2))
+
+
+def centred(marks: Tensor, experts: Tensor, count: int) -> Tensor:
+    """Marks less the mean of their expert's marks, `(R,)`.
+
+    Args:
+        marks: `(R,)`.
+        experts: which expert each response belongs to, `(R,)`.
+        count: number of experts.
+    """
+    means = sum_per_expert(marks, experts, count) / sum_per_expert(torch.ones_like(marks), experts, count).clamp(min=1)
+    return marks - means[experts]

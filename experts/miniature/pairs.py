@@ -150,7 +150,7 @@ def make_pairs(
     base: Path = Path("build/miniature/base"),
     output: Path = Path("build/miniature/pairs"),
     *,
-    count: int = 3000,
+    count: int = 1600,
     held_out: int = 400,
     rounds: int = 2,
     questions: int | None = None,

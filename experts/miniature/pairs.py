@@ -11,12 +11,14 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from jsonargparse import auto_cli
 from rich.progress import track
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerBase
 
+from decoding.conversation import encode
 from experts.miniature.annotator import QUALITY, prefers_first
 from experts.miniature.corpus import Prompt, prompts
 from experts.miniature.judge import Verdict, judge
@@ -76,30 +78,32 @@ def _sentences(text: str) -> list[str]:
 
 @torch.no_grad()
 def draw_answers(
-    model: PreTrainedModel,
+    model: LlamaForCausalLM,
     tokenizer: PreTrainedTokenizerBase,
     batch: Sequence[Prompt],
     temperature: float,
     max_new_tokens: int,
 ) -> list[tuple[str, bool]]:
     """One answer to each prompt, sampled without truncation, and whether it ended by itself."""
-    encoded = tokenizer.apply_chat_template(
-        [prompt.messages for prompt in batch],
-        add_generation_prompt=True,
-        return_tensors="pt",
-        return_dict=True,
-        padding=True,
-    )
-    tokens = model.generate(
-        **encoded, do_sample=True, temperature=temperature, top_k=0, top_p=1.0, max_new_tokens=max_new_tokens
-    )[:, encoded["input_ids"].shape[1] :]
+    input_ids, attention_mask = encode(tokenizer, [prompt.messages for prompt in batch])
+    tokens = cast(
+        Any, model
+    ).generate(  # its annotations know no ordinary model
+        input_ids=input_ids,
+        attention_mask=attention_mask,
+        do_sample=True,
+        temperature=temperature,
+        top_k=0,
+        top_p=1.0,
+        max_new_tokens=max_new_tokens,
+    )[:, input_ids.shape[1] :]
     texts = tokenizer.batch_decode(tokens, skip_special_tokens=True)
     ended = (tokens == tokenizer.eos_token_id).any(1).tolist()
     return [(text.strip(), end) for text, end in zip(texts, ended, strict=True)]
 
 
 def answer_pool(
-    model: PreTrainedModel,
+    model: LlamaForCausalLM,
     tokenizer: PreTrainedTokenizerBase,
     asked: Sequence[Prompt],
     *,
@@ -129,10 +133,12 @@ def spoiled(answer: Answer, topic: str, others: Sequence[Answer], rng: random.Ra
     return Answer(text, rng.random() < 0.7, judge(topic, text))
 
 
-def labelled(name: str, asked: Sequence[Prompt], pool: list[list[Answer]], count: int, rng: random.Random) -> list:
+def labelled(
+    name: str, asked: Sequence[Prompt], pool: list[list[Answer]], count: int, rng: random.Random
+) -> list[tuple[Prompt, Answer, Answer]]:
     """`count` annotated pairs for one dimension: `(prompt, chosen answer, rejected answer)`."""
     everything = [answer for answers in pool for answer in answers]
-    found = []
+    found: list[tuple[Prompt, Answer, Answer]] = []
     while len(found) < count:
         place = rng.randrange(len(asked))
         if len(pool[place]) < 2:
@@ -170,7 +176,7 @@ def make_pairs(
         seed: of the answers and the annotator.
     """
     tokenizer = AutoTokenizer.from_pretrained(base)
-    model = AutoModelForCausalLM.from_pretrained(base).eval()
+    model = LlamaForCausalLM.from_pretrained(base).eval()
     torch.manual_seed(seed)
     names = [*dimension_data()["dimensions"], QUALITY]
     for split, number in (("train", count), ("validation", held_out)):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import torch
 from datasets import Dataset
@@ -46,7 +47,7 @@ def training_rows(tokenizer: PreTrainedTokenizerBase, count: int, *, batch_size:
     Each `batch_size` rows that follow each other are of similar length, so that little is padded, and such batches are
     shuffled: an optimiser step over several of them weighs every token alike, however long its dialogue.
     """
-    encoded = tokenizer.apply_chat_template(
+    encoded: Any = tokenizer.apply_chat_template(
         list(dialogues(count, seed=seed)),
         return_dict=True,
         return_assistant_tokens_mask=True,

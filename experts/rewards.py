@@ -109,7 +109,7 @@ class RewardModels(nn.Module):
         for name in names:
             adapter = read_adapter(folder / name, allow_saved=_HEADS)
             bank.add(name, adapter.config, adapter.state)
-            heads[name] = _head(adapter, folder / name)
+            heads[name] = _head(adapter, folder / name).to(trunk.dtype)  # bundles keep them in bfloat16
         return cls(bank, heads)
 
     def save(self, folder: str | Path) -> None:

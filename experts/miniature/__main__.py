@@ -114,7 +114,8 @@ def reproduce(scale: Literal["full", "quick"] = "full", root: Path = Path(), shi
             continue
         console.rule(f"{number}/{len(STAGES)} {stage.name}")
         began = time.monotonic()
-        ended = subprocess.run([sys.executable, *stage.arguments(scale)], check=False)
+        environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}  # threads that spin starve whatever runs beside
+        ended = subprocess.run([sys.executable, *stage.arguments(scale)], check=False, env=environment)
         note_seconds(stage.name, time.monotonic() - began)
         if ended.returncode or not stage.done:
             raise SystemExit(

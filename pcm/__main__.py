@@ -70,4 +70,4 @@ def assemble(
 
 
 if __name__ == "__main__":
-    auto_cli(assemble)
+    auto_cli(assemble, as_positional=False)

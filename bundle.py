@@ -197,8 +197,11 @@ def copy_rewards(rewards: Path, folder: Path) -> None:
     for configuration in sorted(rewards.glob("*/adapter_config.json")):
         target = folder / "rewards" / configuration.parent.name
         target.mkdir(parents=True)
-        for name in ("adapter_config.json", "adapter_model.safetensors"):
-            shutil.copyfile(configuration.parent / name, target / name)
+        shutil.copyfile(configuration.parent / "adapter_model.safetensors", target / "adapter_model.safetensors")
+        content = json.loads(configuration.read_text(encoding="utf-8"))
+        if isinstance(content.get("target_modules"), list):
+            content["target_modules"].sort()  # PEFT writes a set, in another order each time
+        (target / configuration.name).write_text(json.dumps(content, indent=2, sort_keys=True), encoding="utf-8")
 
 
 def halve(folder: Path) -> None:

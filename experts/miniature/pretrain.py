@@ -63,6 +63,31 @@ def training_rows(tokenizer: PreTrainedTokenizerBase, count: int, *, batch_size:
     return Dataset.from_dict({"input_ids": [ids[row] for row in order], "labels": labels})
 
 
+def sft_arguments(
+    output: Path, steps: int, batch_size: int, batches_per_step: int, learning_rate: float, bf16: bool, seed: int
+) -> SFTConfig:
+    """What the trainer is told: rows in their order, a cosine after a short warm-up, checkpoints to go on from."""
+    return SFTConfig(
+        output_dir=str(output),
+        max_steps=steps,
+        per_device_train_batch_size=batch_size,
+        gradient_accumulation_steps=batches_per_step,
+        learning_rate=learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=0.05,
+        train_sampling_strategy="sequential",
+        max_length=WINDOW,
+        use_cpu=not torch.cuda.is_available(),
+        bf16=bf16,
+        gradient_checkpointing=False,
+        logging_steps=max(1, steps // 50),
+        save_steps=max(1, steps // 4),
+        save_total_limit=1,
+        report_to="none",
+        seed=seed,
+    )
+
+
 def pretrain(
     output: Path = Path("build/miniature/base"),
     *,
@@ -95,25 +120,7 @@ def pretrain(
     torch.manual_seed(seed)
     model = LlamaForCausalLM(base_config(tokenizer, hidden_size=hidden_size, layers=layers))
     checkpoints = output.with_name(f"{output.name}-checkpoints")
-    arguments = SFTConfig(
-        output_dir=str(checkpoints),
-        max_steps=steps,
-        per_device_train_batch_size=batch_size,
-        gradient_accumulation_steps=batches_per_step,
-        learning_rate=learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=0.05,
-        train_sampling_strategy="sequential",
-        max_length=WINDOW,
-        use_cpu=not torch.cuda.is_available(),
-        bf16=bf16,
-        gradient_checkpointing=False,
-        logging_steps=max(1, steps // 50),
-        save_steps=max(1, steps // 4),
-        save_total_limit=1,
-        report_to="none",
-        seed=seed,
-    )
+    arguments = sft_arguments(checkpoints, steps, batch_size, batches_per_step, learning_rate, bf16, seed)
     rows = training_rows(tokenizer, steps * batches_per_step * batch_size, batch_size=batch_size, seed=seed)
     optimizers = (muon_with_adamw(model, learning_rate), None)
     trainer = SFTTrainer(

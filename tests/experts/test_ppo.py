@@ -4,6 +4,7 @@ import torch
 from experts.ppo import (
     Trajectories,
     adaptive_kl,
+    centred,
     gae,
     policy_loss,
     shaped_rewards,
@@ -136,3 +137,9 @@ def test_chosen_rows_are_cut_to_their_longest_response():
     assert chosen.tokens.tolist() == [[0, 1], [8, 9]]
     assert chosen.prompt_ids.tolist() == [[0, 1, 2, 3], [8, 9, 10, 11]]
     assert chosen.experts.tolist() == [0, 1]
+
+
+def test_centred_marks_of_every_expert_have_mean_zero_and_keep_their_differences():
+    """Positive marks beside value heads at zero would reward ending early."""
+    marks, experts = torch.tensor([1.0, 3.0, 10.0, 20.0, 30.0]), torch.tensor([0, 0, 1, 1, 1])
+    assert centred(marks, experts, 2).tolist() == [-1.0, 1.0, -10.0, 0.0, 10.0]

@@ -1,10 +1,12 @@
 import json
+import shutil
 from pathlib import Path
 
 import datasets
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from safetensors.torch import load_file, save_file
 from tiny_exam import PAD, tiny_classifier
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
@@ -196,3 +198,14 @@ def test_finished_reward_models_are_kept(tmp_path):
 def test_the_configuration_parses_against_the_command():
     config = command_parser().parse_args(["--config", str(CONFIGS / "miniature" / "rewards.yaml")])
     assert config.workers == 2
+
+
+def test_rewards_stored_in_bfloat16_score_in_the_precision_of_their_trunk(trained, texts, tmp_path):
+    shutil.copytree(trained[1], tmp_path / "stored")
+    for path in (tmp_path / "stored").rglob("*.safetensors"):
+        save_file({name: tensor.bfloat16() for name, tensor in load_file(path).items()}, path)
+    scores = RewardModels.load(tmp_path / "stored", tiny_classifier()).score(*texts)
+    assert scores.dtype == tiny_classifier().dtype
+    torch.testing.assert_close(
+        scores, RewardModels.load(trained[1], tiny_classifier()).score(*texts), rtol=0.1, atol=0.1
+    )

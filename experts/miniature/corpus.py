@@ -126,7 +126,8 @@ def dialogue(rng: random.Random, *, seed: int = 0) -> list[Message]:
     return messages
 
 
-def dialogues(count: int, *, seed: int = 0) -> Iterator[list[Message]]:
-    """`count` different training dialogues of the base."""
+def dialogues(*, seed: int = 0) -> Iterator[list[Message]]:
+    """Training dialogues of the base, without end."""
     rng = random.Random(f"dialogues {seed}")
-    return (dialogue(rng, seed=seed) for _ in range(count))
+    while True:
+        yield dialogue(rng, seed=seed)

@@ -5,19 +5,21 @@ Knows the base's shape and its training, not what comes after it. Run `python -m
 
 from __future__ import annotations
 
-import random
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
 from jsonargparse import auto_cli
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase, default_data_collator
 from transformers.trainer_utils import get_last_checkpoint
 from trl import SFTConfig, SFTTrainer
 
 from experts.miniature.corpus import dialogues
 from experts.miniature.optimiser import muon_with_adamw
+from experts.miniature.packing import packed
 from experts.miniature.tokenizer import train_tokenizer
 
 WINDOW = 384  # tokens the base can read
@@ -41,42 +43,42 @@ def base_config(tokenizer: PreTrainedTokenizerBase, *, hidden_size: int, layers:
     )
 
 
-def training_rows(tokenizer: PreTrainedTokenizerBase, count: int, *, batch_size: int, seed: int) -> Dataset:
-    """`count` dialogues as token ids, labelled where the base speaks (-100 elsewhere), in the order of training.
+def training_rows(tokenizer: PreTrainedTokenizerBase, count: int, *, seed: int) -> Dataset:
+    """`count` packed rows of dialogues, labelled where the base speaks."""
+    rows = packed(encoded_dialogues(tokenizer, seed=seed), WINDOW, tokenizer.pad_token_id)
+    return Dataset.from_list([row._asdict() for row in islice(rows, count)])
 
-    Each `batch_size` rows that follow each other are of similar length, so that little is padded, and such batches are
-    shuffled: an optimiser step over several of them weighs every token alike, however long its dialogue.
-    """
-    encoded: Any = tokenizer.apply_chat_template(
-        list(dialogues(count, seed=seed)),
-        return_dict=True,
-        return_assistant_tokens_mask=True,
-        truncation=True,
-        max_length=WINDOW,
-    )
-    ids, masks = encoded["input_ids"], encoded["assistant_masks"]
-    by_length = sorted(range(count), key=lambda row: len(ids[row]))
-    batches = [by_length[start : start + batch_size] for start in range(0, count, batch_size)]
-    random.Random(f"batches {seed}").shuffle(batches)
-    order = [row for batch in batches for row in batch]
-    labels = [[token if says else -100 for token, says in zip(ids[r], masks[r], strict=True)] for r in order]
-    return Dataset.from_dict({"input_ids": [ids[row] for row in order], "labels": labels})
+
+def encoded_dialogues(
+    tokenizer: PreTrainedTokenizerBase, *, seed: int, at_once: int = 1000
+) -> Iterator[tuple[list[int], list[int]]]:
+    """Training dialogues without end: token ids, and a mask that is 1 where the base speaks."""
+    stream = dialogues(seed=seed)
+    while True:
+        encoded: Any = tokenizer.apply_chat_template(
+            list(islice(stream, at_once)),
+            return_dict=True,
+            return_assistant_tokens_mask=True,
+            truncation=True,
+            max_length=WINDOW,
+        )
+        yield from zip(encoded["input_ids"], encoded["assistant_masks"], strict=True)
 
 
 def sft_arguments(
-    output: Path, steps: int, batch_size: int, batches_per_step: int, learning_rate: float, bf16: bool, seed: int
+    output: Path, steps: int, batch_size: int, learning_rate: float, bf16: bool, seed: int
 ) -> SFTConfig:
     """What the trainer is told: rows in their order, a cosine after a short warm-up, checkpoints to go on from."""
     return SFTConfig(
         output_dir=str(output),
         max_steps=steps,
         per_device_train_batch_size=batch_size,
-        gradient_accumulation_steps=batches_per_step,
         learning_rate=learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=0.05,
         train_sampling_strategy="sequential",
         max_length=WINDOW,
+        remove_unused_columns=False,  # position ids tell the packed dialogues apart
         use_cpu=not torch.cuda.is_available(),
         bf16=bf16,
         gradient_checkpointing=False,
@@ -91,11 +93,10 @@ def sft_arguments(
 def pretrain(
     output: Path = Path("build/miniature/base"),
     *,
-    steps: int = 1300,
-    batch_size: int = 16,
-    batches_per_step: int = 3,
+    steps: int = 3000,
+    batch_size: int = 12,
     learning_rate: float = 2e-2,
-    hidden_size: int = 144,
+    hidden_size: int = 176,
     layers: int = 4,
     vocab_size: int = 2048,
     bf16: bool = True,
@@ -106,8 +107,7 @@ def pretrain(
     Args:
         output: the folder that gets the base as `from_pretrained` reads it.
         steps: optimiser steps, each on new dialogues.
-        batch_size: dialogues read at once.
-        batches_per_step: such batches in an optimiser step.
+        batch_size: rows in a step, three or four dialogues each.
         learning_rate: Muon's peak, reached after 5 % of the steps and decayed to zero along a cosine.
         hidden_size: width of the model.
         layers: depth of the model.
@@ -115,16 +115,18 @@ def pretrain(
         bf16: multiply in bfloat16 (the weights stay in float32), 1.7 times as fast where the processor can.
         seed: of the dialogues, the initial weights and the order.
     """
-    texts = (message["content"] for dialogue in dialogues(TOKENIZER_DIALOGUES, seed=seed) for message in dialogue)
+    texts = (message["content"] for dialogue in islice(dialogues(seed=seed), TOKENIZER_DIALOGUES) for message in dialogue)
     tokenizer = train_tokenizer(texts, output, vocab_size=vocab_size)
     torch.manual_seed(seed)
     model = LlamaForCausalLM(base_config(tokenizer, hidden_size=hidden_size, layers=layers))
     checkpoints = output.with_name(f"{output.name}-checkpoints")
-    arguments = sft_arguments(checkpoints, steps, batch_size, batches_per_step, learning_rate, bf16, seed)
-    rows = training_rows(tokenizer, steps * batches_per_step * batch_size, batch_size=batch_size, seed=seed)
-    optimizers = (muon_with_adamw(model, learning_rate), None)
     trainer = SFTTrainer(
-        model=model, args=arguments, train_dataset=rows, processing_class=tokenizer, optimizers=optimizers
+        model=model,
+        args=sft_arguments(checkpoints, steps, batch_size, learning_rate, bf16, seed),
+        train_dataset=training_rows(tokenizer, steps * batch_size, seed=seed),
+        data_collator=default_data_collator,
+        processing_class=tokenizer,
+        optimizers=(muon_with_adamw(model, learning_rate), None),
     )
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None)
     model.save_pretrained(output)

@@ -2,6 +2,7 @@
 
 import random
 import re
+from itertools import islice
 
 from experts.miniature.annotator import prefers_first
 from experts.miniature.corpus import combinations, dialogues, preference, prompts, questions
@@ -26,7 +27,7 @@ def test_no_question_belongs_to_two_splits():
 
 
 def test_test_questions_are_never_asked_in_training_dialogues():
-    asked = {message["content"] for dialogue in dialogues(3000) for message in dialogue if message["role"] == "user"}
+    asked = {message["content"] for dialogue in islice(dialogues(), 3000) for message in dialogue if message["role"] == "user"}
     held_out = {prompt.messages[-1]["content"] for prompt in prompts("test")}
     assert len(held_out & asked) == 0
 
@@ -59,13 +60,13 @@ def test_a_preference_contains_a_phrasing_of_everything_it_asks_for_and_nothing_
 
 
 def test_half_of_the_dialogues_start_with_a_preference():
-    share = sum(dialogue[0]["role"] == "system" for dialogue in dialogues(2000)) / 2000
+    share = sum(dialogue[0]["role"] == "system" for dialogue in islice(dialogues(), 2000)) / 2000
     assert 0.45 < share < 0.55
 
 
 def test_the_same_seed_gives_the_same_dialogues():
-    assert list(dialogues(5, seed=3)) == list(dialogues(5, seed=3))
-    assert list(dialogues(5, seed=3)) != list(dialogues(5, seed=4))
+    assert list(islice(dialogues(seed=3), 5)) == list(islice(dialogues(seed=3), 5))
+    assert list(islice(dialogues(seed=3), 5)) != list(islice(dialogues(seed=4), 5))
 
 
 def test_the_annotator_prefers_the_better_answer_as_often_as_bradley_and_terry_say():

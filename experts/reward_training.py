@@ -226,6 +226,12 @@ def _read_pairs(path: Path) -> datasets.Dataset:
     return datasets.Dataset.from_list([json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()])
 
 
+def most_pairs_first(pairs: Path) -> list[str]:
+    """The folders of labelled pairs, largest first: what takes longest must not start last."""
+    sizes = {folder.name: (folder / "train.jsonl").stat().st_size for folder in pairs.iterdir() if folder.is_dir()}
+    return sorted(sizes, key=lambda name: (-sizes[name], name))
+
+
 def train_rewards(
     base: Path,
     pairs: Path,
@@ -253,7 +259,7 @@ def train_rewards(
     Raises:
         ValueError: if there are no pairs.
     """
-    names = names or sorted(folder.name for folder in pairs.iterdir() if folder.is_dir())
+    names = names or most_pairs_first(pairs)
     if not names:
         raise ValueError(f"pairs must hold one folder per reward model, got none in {pairs}")
     finished = {name: output / name / METRICS_FILE for name in names}

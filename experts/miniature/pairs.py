@@ -25,7 +25,8 @@ from experts.miniature.judge import Verdict, judge
 from experts.miniature.world import dimension_data
 
 Spoil = Callable[[str, random.Random], str]
-TEMPERATURES = (1.0, 1.0, 1.0, 1.6)  # of the answers drawn for each prompt; the last ones go wrong more often
+TEMPERATURES = (1.0, 1.0, 1.3, 1.6)  # of the answers drawn for each prompt; the last ones go wrong more often
+QUALITY_SHARE = 2  # pairs about quality for each pair about a dimension: it is the hardest to see
 
 
 @dataclass(frozen=True)
@@ -124,13 +125,21 @@ def answer_pool(
     return pool
 
 
+def astray(text: str, other: str, rng: random.Random) -> str:
+    """The answer with one of its sentences replaced by one of another answer."""
+    sentences = _sentences(text)
+    sentences[rng.randrange(len(sentences))] = rng.choice(_sentences(other))
+    return " ".join(sentence.strip() for sentence in sentences)
+
+
 def spoiled(answer: Answer, topic: str, others: Sequence[Answer], rng: random.Random) -> Answer:
-    """A worse answer made of this one, or an answer to some other question."""
-    if rng.random() < 0.3:
-        other = rng.choice(others)
+    """A worse answer made of this one: damaged, gone astray, or meant for some other question."""
+    other, kind = rng.choice(others), rng.random()
+    if kind < 0.2:
         return Answer(other.text, other.ended, judge(topic, other.text))
-    text = rng.choice(SPOILS)(answer.text, rng)
-    return Answer(text, rng.random() < 0.7, judge(topic, text))
+    text = astray(answer.text, other.text, rng) if kind < 0.4 else rng.choice(SPOILS)(answer.text, rng)
+    ended = answer.ended if kind < 0.4 else rng.random() < 0.7
+    return Answer(text, ended, judge(topic, text))
 
 
 def labelled(
@@ -156,7 +165,7 @@ def make_pairs(
     base: Path = Path("build/miniature/base"),
     output: Path = Path("build/miniature/pairs"),
     *,
-    count: int = 1600,
+    count: int = 3200,
     held_out: int = 400,
     rounds: int = 2,
     questions: int | None = None,
@@ -168,7 +177,7 @@ def make_pairs(
     Args:
         base: the folder of the base model.
         output: gets `NAME/train.jsonl` and `NAME/validation.jsonl`, rows `{"prompt", "chosen", "rejected"}`.
-        count: training pairs a dimension.
+        count: training pairs a dimension, and half as many as there are about quality.
         held_out: pairs a dimension, on validation questions, that only measure the reward model.
         rounds: answers drawn for each prompt at each temperature.
         questions: how many prompts of a split are answered; all without it.
@@ -184,7 +193,8 @@ def make_pairs(
         pool = answer_pool(model, tokenizer, asked, rounds=rounds, max_new_tokens=max_new_tokens)
         for name in names:
             rng = random.Random(f"pairs {split} {name} {seed}")
-            rows = labelled(name, asked, pool, number, rng)
+            share = QUALITY_SHARE if name == QUALITY and split == "train" else 1
+            rows = labelled(name, asked, pool, share * number, rng)
             _write(output / name / f"{split}.jsonl", rows, tokenizer)
 
 

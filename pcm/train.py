@@ -64,6 +64,7 @@ def training(
     rule: str = "anchored",
     width: int = 64,
     max_gate: float = 3.0,
+    max_new_tokens: int = 96,
     **settings: Any,
 ) -> ControllerTraining:
     """Gives the training of a fresh controller for a bundle's experts, judged by the bundle's reward models.
@@ -76,6 +77,7 @@ def training(
         rule: mixing rule to train for.
         width: of the controller's inner layers.
         max_gate: largest weight of one expert under `anchored`.
+        max_new_tokens: most tokens of a response, the base's answers included.
         settings: see `ControllerTraining`.
     """
     folder = Path(bundle)
@@ -84,17 +86,24 @@ def training(
     base, _ = bundles.read_base(folder, bundles.read_manifest(folder), torch.float32)
     rewards = RewardModels.load(folder / "rewards", base, names).eval()
     conversations = [*read_prompts(train), *read_prompts(validation)]
-    found = reference_answers(mixture, rewards, conversations, references)
+    found = reference_answers(mixture, rewards, conversations, references, max_new_tokens)
     hidden_size = int(mixture.bank.base.config.get_text_config().hidden_size)
     controller = PreferenceControlModel(hidden_size, width, rule, max_gate)
     scores = ReferenceScores(conversations, found.scores)
     return ControllerTraining(
-        controller, mixture, BankReader(mixture.bank), rewards, scores, mixture.dimensions, **settings
+        controller,
+        mixture,
+        BankReader(mixture.bank),
+        rewards,
+        scores,
+        mixture.dimensions,
+        max_new_tokens=max_new_tokens,
+        **settings,
     )
 
 
 def reference_answers(
-    mixture: Mixture, rewards: RewardModels, conversations: Sequence[Conversation], path: str | None
+    mixture: Mixture, rewards: RewardModels, conversations: Sequence[Conversation], path: str | None, max_new_tokens: int
 ) -> References:
     """Gives one base answer to each prompt with its scores, from the file where it holds just these."""
     prompts = encode_prompts(mixture.tokenizer, conversations)
@@ -103,7 +112,9 @@ def reference_answers(
     if known is not None:
         return known
     end_id, pad_id = mixture.tokenizer.eos_token_id, mixture.tokenizer.pad_token_id
-    made = sample_references(mixture.bank, rewards, prompts, end_id=end_id, pad_id=pad_id)
+    made = sample_references(
+        mixture.bank, rewards, prompts, end_id=end_id, pad_id=pad_id, max_new_tokens=max_new_tokens
+    )
     if path is not None:
         save_references(made, Path(path), made_from)
     return made

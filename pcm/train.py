@@ -103,7 +103,11 @@ def training(
 
 
 def reference_answers(
-    mixture: Mixture, rewards: RewardModels, conversations: Sequence[Conversation], path: str | None, max_new_tokens: int
+    mixture: Mixture,
+    rewards: RewardModels,
+    conversations: Sequence[Conversation],
+    path: str | None,
+    max_new_tokens: int,
 ) -> References:
     """Gives one base answer to each prompt with its scores, from the file where it holds just these."""
     prompts = encode_prompts(mixture.tokenizer, conversations)

@@ -11,7 +11,14 @@ from tiny_exam import PAD, tiny_classifier
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from experts.reward_training import calibration_error, command_parser, tokenize_pairs, train_reward, train_rewards
+from experts.reward_training import (
+    calibration_error,
+    command_parser,
+    most_pairs_first,
+    tokenize_pairs,
+    train_reward,
+    train_rewards,
+)
 from experts.rewards import RewardModels
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.* is deprecated")  # inside TRL and PEFT
@@ -209,3 +216,10 @@ def test_rewards_stored_in_bfloat16_score_in_the_precision_of_their_trunk(traine
     torch.testing.assert_close(
         scores, RewardModels.load(trained[1], tiny_classifier()).score(*texts), rtol=0.1, atol=0.1
     )
+
+
+def test_what_takes_longest_to_train_starts_first(tmp_path):
+    for name, pairs in (("ant", 1), ("bee", 3), ("cat", 3)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "train.jsonl").write_text("{}\n" * pairs)
+    assert most_pairs_first(tmp_path) == ["bee", "cat", "ant"]

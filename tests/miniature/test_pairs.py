@@ -1,0 +1,58 @@
+"""Pairs for the reward models: what is spoiled is worse, and the annotator mostly sees it."""
+
+import random
+
+import pytest
+
+from experts.miniature.corpus import prompts
+from experts.miniature.grammar import Speaker, Style
+from experts.miniature.judge import judge
+from experts.miniature.pairs import SPOILS, Answer, astray, labelled, spoiled
+from experts.miniature.world import topic_named, topics
+
+TOPIC = "a volcano"
+LONG = Style(register=0.0, length=1.0, tone=0.0)
+
+
+def answer_about(topic, seed):
+    text = Speaker(LONG, random.Random(seed)).answer(topic_named(topic))
+    return Answer(text, True, judge(topic, text))
+
+
+OTHERS = [answer_about(topic.name, 1) for topic in topics() if topic.name != TOPIC]
+
+
+@pytest.mark.parametrize("spoil", set(SPOILS), ids=lambda spoil: spoil.__name__)
+def test_what_is_spoiled_is_worse_on_average(spoil):
+    qualities = [judge(TOPIC, spoil(answer_about(TOPIC, seed).text, random.Random(seed))).quality for seed in range(20)]
+    assert sum(qualities) / 20 < 0.95
+
+
+def test_an_answer_gone_astray_holds_one_sentence_of_another():
+    text, other = "It is hot. It is high. It is old.", "Bees fly. They hum."
+    strayed = astray(text, other, random.Random(0))
+    kept = [sentence for sentence in ("It is hot.", "It is high.", "It is old.") if sentence in strayed]
+    assert len(kept) == 2
+    assert ("Bees fly." in strayed) != ("They hum." in strayed)
+
+
+def test_the_truth_about_a_spoiled_answer_is_read_from_what_it_became():
+    for seed in range(40):
+        worse = spoiled(answer_about(TOPIC, seed), TOPIC, OTHERS, random.Random(seed))
+        assert worse.verdict == judge(TOPIC, worse.text)
+
+
+def test_the_annotator_mostly_chooses_the_better_answer():
+    prompt = next(prompt for prompt in prompts("train") if prompt.topic == TOPIC)
+    good, bad = answer_about(TOPIC, 0), OTHERS[0]
+    pairs = labelled(
+        "elementary", [prompt], [[good, Answer(bad.text, True, judge(TOPIC, bad.text))]], 200, random.Random(0)
+    )
+    assert len(pairs) == 200
+    assert (
+        sum(
+            chosen.verdict.dimensions["elementary"] > rejected.verdict.dimensions["elementary"]
+            for _, chosen, rejected in pairs
+        )
+        > 180
+    )

@@ -91,6 +91,24 @@ def test_hedges_and_exclamation_marks_are_seen():
     assert verdict.dimensions["cautious"] == 0.5
 
 
+def test_an_answer_that_tells_nothing_true_is_not_concise():
+    assert judge(TOPIC.name, said(OTHER.definitions["elementary"])).dimensions["concise"] == 0.0
+    assert judge(TOPIC.name, said(TOPIC.definitions["elementary"])).dimensions["concise"] == 1.0
+
+
+def test_one_fact_alone_informs_nobody():
+    assert judge(TOPIC.name, FACT).dimensions["informative"] == 0.0
+    assert judge(TOPIC.name, GOOD).dimensions["informative"] == pytest.approx(1 / 3)
+
+
+def test_the_tone_and_register_of_phrases_count():
+    opening = phrases().toned["openings"]["expert"]["unfriendly"][0]
+    plain, opened = (judge(TOPIC.name, answer).dimensions for answer in (GOOD, f"{opening}. {GOOD}"))
+    assert plain["expert"] == plain["unfriendly"] == 0.0
+    assert opened["expert"] > 0.0
+    assert opened["unfriendly"] > 0.0
+
+
 def test_an_unknown_topic_is_an_error():
     with pytest.raises(ValueError, match="unicorn"):
         judge("a unicorn", "Text.")

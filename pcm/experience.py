@@ -127,6 +127,10 @@ class Experience:
         """Gives the sum of values (N,) over the tokens of each response (S,), S = `responses`."""
         return values.new_zeros(responses).index_add(0, self.response, values)
 
+    def divergence(self, logprobs: Tensor, responses: int) -> Tensor:
+        """Gives KL(mixture‖base) of each response (S,) in nats, summed over its tokens, from logprobs (N, V)."""
+        return self.summed((logprobs.exp() * (logprobs - self.base_logprobs)).sum(-1), responses)
+
 
 @torch.no_grad()
 def read_responses(

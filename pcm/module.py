@@ -79,7 +79,7 @@ class ControllerTraining(LightningModule):
         self.passes, self.minibatches, self.clip, self.seed = passes, minibatches, clip, seed
         self.drawing = Sampling(temperature=1.0, max_new_tokens=max_new_tokens)
         self.validating = Sampling(temperature=validation_temperature, max_new_tokens=max_new_tokens)
-        self.uniform: dict[int, Tensor] = {}  # utilities of the uniform mixture, by validation batch
+        self.uniform: dict[int, Tensor] = {}  # rewards of the uniform mixture, by validation batch
         self.current: dict[int, Tensor] = {}
 
     def configure_optimizers(self) -> Any:
@@ -131,11 +131,10 @@ class ControllerTraining(LightningModule):
         """Gives log π_t of each response (S,), its KL(mixture‖base) in nats (S,), and what there is to monitor."""
         logprobs, log_weights = experience.mixed(self.rule, self.controller)
         responses = len(drawn.tokens)
-        divergence = (logprobs.exp() * (logprobs - experience.base_logprobs)).sum(-1)  # (N,)
         chosen = experience.chosen(logprobs)
         seen = monitors(experience, log_weights, logprobs, self.rule, self.names[:-1])
         seen["rollout/gap"] = (chosen - drawn.logprobs[drawn.mask.bool()]).abs().max()  # decoding against reading
-        return experience.summed(chosen, responses), experience.summed(divergence, responses), seen
+        return experience.summed(chosen, responses), experience.divergence(logprobs, responses), seen
 
     def learn(self, experience: Experience, old: Tensor, reward: Tensor, number: int) -> Tensor:
         """Takes the passes' optimizer steps and gives their losses.
@@ -175,38 +174,36 @@ class ControllerTraining(LightningModule):
     ) -> None:
         """Logs one iteration; what is in the progress bar is what to watch."""
         pairs = len(utilities) // 2
-        self.log("train/reward", utilities.mean(), prog_bar=True, batch_size=pairs)
+        self.log("train/utility", utilities.mean(), prog_bar=True, batch_size=pairs)
         self.log("train/moved", seen.pop("weights/moved"), prog_bar=True, batch_size=pairs)
         spread = (utilities[:pairs] - utilities[pairs:]).abs().mean()
         rate = torch.tensor(cast(Any, self.lr_schedulers()).get_last_lr()[0])
         values = {"train/loss_first": losses[0], "train/loss_last": losses[-1], "train/kl_to_base": divergence.mean()}
-        values |= {"train/reward_difference": spread, "train/learning_rate": rate}
+        values |= {"train/utility_difference": spread, "train/learning_rate": rate}
         values["train/tokens"] = drawn.mask.float().sum(-1).mean()
         self.log_dict({**values, **seen}, batch_size=pairs)
 
     @torch.no_grad()
-    def utilities(self, batch: Batch, controller: PreferenceControlModel | None) -> Tensor:
-        """Gives what the mixture's responses are worth (P,), with this controller (None: the uniform mixture)."""
-        mixture = self.frozen[0]
-        input_ids, attention_mask = mixture.encode(batch.conversations)
+    def rewards(self, batch: Batch, controller: PreferenceControlModel | None) -> Tensor:
+        """Gives the rewards of the mixture's responses (P,), KL paid, with this controller (None: uniform)."""
+        mixture, experts = self.frozen[:2]
+        prompts = mixture.encode(batch.conversations)
         mixture.pcm = controller
         try:
-            drawn = mixture.rollout(
-                input_ids,
-                attention_mask,
-                batch.asked,
-                self.validating,
-                self.generators(-1 - batch.number, len(input_ids)),
-            )
+            generators = self.generators(-1 - batch.number, len(batch.asked))
+            drawn = mixture.rollout(*prompts, batch.asked, self.validating, generators)
         finally:
             mixture.pcm = self.controller
-        return self.judge(batch, input_ids, attention_mask, batch.asked, drawn)
+        experience = read_responses(experts, *prompts, drawn.tokens, drawn.mask, batch.asked)
+        logprobs, _ = experience.mixed(self.rule, controller)
+        divergence = experience.divergence(logprobs, len(batch.asked))
+        return self.judge(batch, *prompts, batch.asked, drawn) - self.beta * divergence
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Decodes a validation batch, with the same random numbers every time; the uniform mixture once only."""
         if batch.number not in self.uniform:
-            self.uniform[batch.number] = self.utilities(batch, None)
-        self.current[batch.number] = self.utilities(batch, self.controller)
+            self.uniform[batch.number] = self.rewards(batch, None)
+        self.current[batch.number] = self.rewards(batch, self.controller)
 
     def on_validation_epoch_end(self) -> None:
         """Logs mean and 95 % half width of the reward, of the uniform mixture's, and of their paired difference."""
@@ -222,7 +219,7 @@ class ControllerTraining(LightningModule):
         """Measures the uniform mixture before the first iteration, which is where the controller starts."""
         for batch in cast(Any, self.trainer).datamodule.val_dataloader():
             if batch.number not in self.uniform:
-                self.uniform[batch.number] = self.utilities(self.transfer_batch_to_device(batch, self.device, 0), None)
+                self.uniform[batch.number] = self.rewards(self.transfer_batch_to_device(batch, self.device, 0), None)
         values = torch.cat(list(self.uniform.values()))
         for logger in self.loggers:
             measured = {
@@ -232,7 +229,7 @@ class ControllerTraining(LightningModule):
             logger.log_metrics(measured, step=0)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keeps the uniform mixture's utilities beside the controller."""
+        """Keeps the uniform mixture's rewards beside the controller."""
         checkpoint["uniform"] = self.uniform
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -147,7 +147,7 @@ def test_training_reads_what_decoding_decoded(mixture):
 
 def test_only_quality_and_what_is_asked_for_is_judged(mixture):
     module = training(mixture)
-    module.utilities(batch(), None)
+    module.rewards(batch(), None)
     judges = module.frozen[2]
     assert isinstance(judges, Judges)
     assert torch.equal(judges.needed[0], torch.cat((ASKED > 0, torch.ones(3, 1).bool()), -1))
@@ -155,11 +155,24 @@ def test_only_quality_and_what_is_asked_for_is_judged(mixture):
 
 def test_the_uniform_mixture_is_measured_without_the_controller_which_comes_back(mixture):
     module = training(mixture)
-    untrained = module.utilities(batch(), module.controller)
-    assert torch.equal(module.utilities(batch(), None), untrained)
+    untrained = module.rewards(batch(), module.controller)
+    assert torch.equal(module.rewards(batch(), None), untrained)
     torch.nn.init.normal_(module.controller.score.weight, std=3.0)
-    assert not torch.equal(module.utilities(batch(), module.controller), untrained)
+    assert not torch.equal(module.rewards(batch(), module.controller), untrained)
     assert mixture.pcm is module.controller
+
+
+def test_validation_pays_for_leaving_the_base_as_training_does(mixture):
+    free, dear = training(mixture, beta=0.0), training(mixture, beta=0.5)
+    paid = (free.rewards(batch(), None) - dear.rewards(batch(), None)) / 0.5
+    input_ids, attention_mask = mixture.encode(PROMPTS)
+    drawn = mixture.rollout(input_ids, attention_mask, ASKED, free.validating, free.generators(-1, 3))
+    experience = read_responses(Bank(mixture), input_ids, attention_mask, drawn.tokens, drawn.mask, ASKED)
+    logprobs, _ = experience.mixed(rule_named("anchored"), None)
+    token_by_token = (logprobs.exp() * (logprobs - experience.base_logprobs)).sum(-1)
+    expected = [float(token_by_token[experience.response == request].sum()) for request in range(3)]
+    assert paid.tolist() == pytest.approx(expected, abs=1e-6)
+    assert min(expected) > 0
 
 
 def test_the_loss_of_all_pairs_is_the_mean_over_its_parts(mixture):
@@ -202,7 +215,7 @@ def test_a_judge_that_gives_no_number_is_refused(mixture):
     module.references = lambda conversations: torch.full((len(conversations), 4), 0.0)
     module.frozen[2].score = lambda *_: torch.full((3, 4), float("nan"))  # type: ignore[method-assign]
     with pytest.raises(ValueError, match="rewards must be finite, got 12"):
-        module.utilities(batch(), None)
+        module.rewards(batch(), None)
 
 
 def test_half_a_width_is_the_normal_interval():

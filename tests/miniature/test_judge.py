@@ -109,6 +109,15 @@ def test_the_tone_and_register_of_phrases_count():
     assert opened["unfriendly"] > 0.0
 
 
+def test_the_tone_and_register_of_a_connective_count():
+    connective = phrases().toned["connectives"]["expert"]["unfriendly"][0]
+    first, second = GOOD.split(". ")
+    connected = judge(TOPIC.name, f"{first}. {connective} {second[0].lower()}{second[1:]}")
+    assert connected.quality == 1.0
+    assert connected.dimensions["expert"] > 0.0
+    assert connected.dimensions["unfriendly"] > 0.0
+
+
 def test_an_unknown_topic_is_an_error():
     with pytest.raises(ValueError, match="unicorn"):
         judge("a unicorn", "Text.")

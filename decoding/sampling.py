@@ -34,7 +34,8 @@ class Sampling:
         min_p: Keeps the tokens at least this fraction as probable as the most probable one (arXiv 2407.01082); 0 keeps
             all.
         repetition_penalty: Multiplies the mixed log-probability of every token that stands in the prompt or in the
-            response so far (arXiv 1909.05858): above 1 it becomes less probable, below 1 more; 1 leaves it.
+            response so far (arXiv 1909.05858): above 1 it becomes less probable, below 1 more; 1 leaves it. On
+            log-probabilities, which no constant shifts: `generate` penalises raw logits, whose zero means nothing.
         logit_bias: Nats added to a token's mixed log-probability, by the token's id or by a short text. A text of
             several tokens is biased at its last one, once the others stand there. A text is read as it stands: most
             tokenizers write a word inside a sentence with the space in front of it.
@@ -50,7 +51,7 @@ class Sampling:
     max_new_tokens: int = 96
     min_p: float = 0.0
     repetition_penalty: float = 1.0
-    logit_bias: Mapping[int | str, float] = field(default_factory=dict)
+    logit_bias: Mapping[int | str, float] = field(default_factory=dict, hash=False)
     stop: Sequence[str] = ()
 
     def __post_init__(self) -> None:

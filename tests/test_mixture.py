@@ -98,6 +98,27 @@ def test_one_hot_weights_decode_exactly_like_that_expert_under_generate(
     assert rollout.tokens.tolist() == expected[:, prompts.shape[1] :].tolist()
 
 
+def test_bias_and_stop_texts_mean_what_they_mean_under_generate(mixture: Mixture, tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft")
+    mixture.pcm, mixture.rule = None, "logit"
+    mixture.bank.save("concise", tmp_path)
+    expert = peft.PeftModel.from_pretrained(rounded(tiny_base(mixture.tokenizer)).double(), tmp_path).double()
+    prompts, mask = mixture.encode(CONVERSATIONS[:1])
+    word = mixture.tokenizer.encode("volcano", add_special_tokens=False)
+    ways = {"sequence_bias": [[word, 2.0], [[70], -3.0], [[85], 3.5]], "stop_strings": ["never", "r),"]}
+    expected = expert.generate(
+        input_ids=prompts, attention_mask=mask, do_sample=False, max_new_tokens=20, tokenizer=mixture.tokenizer, **ways
+    )
+    bias: dict[int | str, float] = {"volcano": 2.0, 70: -3.0, 85: 3.5}
+    sampling = Sampling(0.0, max_new_tokens=20, logit_bias=bias, stop=("never", "r),"))
+    asked = torch.tensor([[0.0, 0.0, 1.0]])
+    tokens = mixture.rollout(prompts, mask, asked, sampling, []).tokens
+    assert tokens.tolist() == expected[:, prompts.shape[1] :].tolist()
+    plain = mixture.rollout(prompts, mask, asked, Sampling(0.0, max_new_tokens=20), []).tokens
+    assert tokens.shape[1] < 20 == plain.shape[1]
+    assert tokens.tolist() != plain[:, : tokens.shape[1]].tolist()
+
+
 def test_an_understood_preference_asks_for_the_same_as_the_one_it_came_from(mixture: Mixture) -> None:
     for preference in PREFERENCES:
         understood = Preference(weights=mixture.understood(preference))

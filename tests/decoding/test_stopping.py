@@ -56,7 +56,7 @@ def test_whatever_the_pieces_the_text_ends_at_the_first_occurrence() -> None:
         assert "".join(shown(pieces, *stops)) == text[:first]
 
 
-@pytest.mark.parametrize("stop", ["volcano", "no is", "é", "🙂 a", "a", "\n"])
+@pytest.mark.parametrize("stop", ["volcano", "no is", "é", "é🙂", "🙂 a", "a", " a", "\n"])
 def test_a_response_ends_with_the_token_that_completes_the_text(tokenizer: PreTrainedTokenizerBase, stop: str) -> None:
     """Bytes of one character, words with a space in front, texts that end inside a token: ids and text must agree."""
     ids = tokenizer.encode("What volcano is é🙂 a\n end", add_special_tokens=False)

@@ -20,6 +20,7 @@ import docstring_parser
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
 if TYPE_CHECKING:  # what computes takes seconds to import: --help and mistyped options do not wait for it
+    from decoding.sampling import Sampling
     from interface.answer import Settings
     from interface.requests import Request
     from mixture import Mixture
@@ -31,6 +32,8 @@ EXAMPLES = """examples:
   decode.py "What is a volcano?" --weights friendly=1,concise=0.5    numbers; friendly=-1 asks for the opposite pole
   decode.py "What is a volcano?" --preference "be warm" --trace volcano.html    a page that shows why each token came
   decode.py "What is a volcano?" --preference "be warm" --json | jq .text
+  decode.py "What is a volcano?" --temperature 0.8 --min-p 0.05 --repetition-penalty 1.1    drawn, without loops
+  decode.py "What is a volcano?" --stop "." --stop "?"    one sentence; the stop text is not part of the answer
   decode.py --prompts prompts.jsonl --output answers.jsonl    lines {"prompt", "preference"?, "weights"?}; resumes
   decode.py    a conversation; /preference TEXT changes how it answers
 """
@@ -55,6 +58,10 @@ def decode(
     temperature: float = 0.0,
     top_p: float = 1.0,
     top_k: int = 0,
+    min_p: float = 0.0,
+    repetition_penalty: float = 1.0,
+    logit_bias: str | None = None,
+    stop: list[str] | None = None,
     max_new_tokens: int = 128,
     seed: int = 0,
     batch_size: int = 8,
@@ -76,6 +83,13 @@ def decode(
         temperature: 0 takes the most probable token.
         top_p: Keep the most probable tokens that together have this probability.
         top_k: Keep this many tokens; 0 keeps all.
+        min_p: Keep the tokens at least this fraction as probable as the best one (0.05 to 0.1 tames a high
+            temperature); 0 keeps all.
+        repetition_penalty: Above 1, tokens that stand in the prompt or the answer so far become less probable (1.1 is
+            mild, 1.5 is much); below 1 more.
+        logit_bias: Nats to add to tokens, token=number,...; a token is its id or a short text to the letter, where a
+            space in front counts: " warm=2". -100 forbids a token. It acts before the temperature.
+        stop: End the answer before this text; may be given several times, and a line break may be typed in quotes.
         max_new_tokens: The most tokens of an answer.
         seed: Of the first answer; the next ones count on.
         batch_size: Prompts of a file that are answered side by side.
@@ -83,7 +97,12 @@ def decode(
     """
     _require_one_task(prompt, prompts, output, json, trace)
     _require_places(prompts, output, trace)
-    settings = _settings(temperature, top_p, top_k, max_new_tokens, seed, bool(trace))
+    from decoding.sampling import Sampling
+    from interface.bias import parsed_bias
+
+    bias = parsed_bias(logit_bias) if logit_bias is not None else {}
+    sampling = Sampling(temperature, top_k, top_p, max_new_tokens, min_p, repetition_penalty, bias, stop or ())
+    settings = _settings(sampling, seed, bool(trace))
     asked_for, requests = _wishes(preference, weights, prompts)
     mixture = _load(bundle, rule, revision, device)
     if requests:
@@ -92,12 +111,10 @@ def decode(
         _answer_person(mixture, prompt, asked_for, settings, json, trace)
 
 
-def _settings(temperature: float, top_p: float, top_k: int, max_new_tokens: int, seed: int, traced: bool) -> "Settings":
-    from decoding.sampling import Sampling
+def _settings(sampling: "Sampling", seed: int, traced: bool) -> "Settings":
     from interface.answer import Settings
     from interface.trace import ALTERNATIVES
 
-    sampling = Sampling(temperature, top_k, top_p, max_new_tokens)
     return Settings(sampling, seed, alternatives=ALTERNATIVES if traced else 0)
 
 
@@ -174,7 +191,7 @@ def _answer_one(
     else:
         terminal.summary(response)
     if trace:
-        content = trace_content(prompt, wish, mixture.rule, mixture.dimensions, response)
+        content = trace_content(prompt, wish, mixture.rule_name, mixture.dimensions, response)
         write_page(Path(trace), trace_page(content))
 
 
@@ -186,7 +203,7 @@ def _answer_file(
     from interface.batch import answer_all, write_all
     from interface.requests import require_answerable
 
-    require_answerable(mixture, requests, settings.sampling.max_new_tokens)
+    require_answerable(mixture, requests, settings.sampling)
     if output is not None:
         write_all(mixture, requests, Path(output), settings, batch_size, Console(stderr=True))
         return
@@ -227,6 +244,8 @@ def _parser() -> ArgumentParser:
             parser.add_argument(name, nargs="?", type=kind, help=told[name])
         elif kind is bool:
             parser.add_argument(option, action="store_true", help=told[name])
+        elif kind == list[str] | None:
+            parser.add_argument(option, action="append", type=str, help=told[name])
         else:
             parser.add_argument(option, type=kind, default=parameter.default, help=told[name])
     return parser

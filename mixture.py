@@ -19,10 +19,11 @@ from transformers import Cache, PreTrainedTokenizerBase
 import bundle
 from decoding.conversation import Conversation, encode, require_room
 from decoding.dimension import Dimension
+from decoding.history import History
 from decoding.loop import Emitted, decode
 from decoding.response import Response, Token
-from decoding.rules import rule_named
-from decoding.sampling import Sampling
+from decoding.rules import RULES, Rule, name_of, rule_named
+from decoding.sampling import Sampling, one_for_each
 from decoding.scribe import Scribe
 from decoding.step import Rollout, Step
 from experts.bank import ExpertBank
@@ -42,12 +43,25 @@ class State:
         asked: How much each expert is asked for (B, K).
         mask: 1 where a token counts, over the prompt and everything after it (B, S).
         cache: Keys and values of what was read.
+        room: The most tokens that count of each request, prompt and response together (B,); None is no limit. What is
+            read after them counts nothing: a request may wait, beyond its window, for others that go on.
     """
 
     rows: Rows
     asked: Tensor
     mask: Tensor
     cache: Cache
+    room: Tensor | None = None
+
+    def await_reading(self, tokens: Tensor) -> None:
+        """Extends the mask to tokens that are read after the prompt (B, t)."""
+        if self.cache.get_seq_length() == 0:
+            return  # the mask covers the prompt from the start
+        counts = torch.ones_like(tokens)
+        if self.room is not None:
+            left = self.room - self.mask.sum(dim=-1)  # (B,)
+            counts = (counts.cumsum(dim=-1) <= left.unsqueeze(-1)).to(tokens)
+        self.mask = torch.cat([self.mask, counts.to(self.mask)], dim=-1)  # (B, S)
 
 
 @dataclass
@@ -58,11 +72,14 @@ class Mixture:
         bank: Base and experts, in the order of the dimensions.
         tokenizer: Of the base, with a chat template.
         dimensions: What can be asked for (K).
-        rule: Name of the mixing rule.
+        rule: The mixing rule: the name of one, or any function with the signature of `decoding.rules.Rule`.
         pcm: The controller; None is the uniform mixture.
         reader: Turns a text into dimensions; None understands weights only.
         base_id: "base" when a bundle shall hold the base, else its id on the hub.
         base_revision: The hub commit of the base.
+        prefill_tokens: The most tokens that one pass over a prompt reads, counted over all its rows (a row for each
+            request and another for each expert it asks for): it bounds the memory of a long prompt, which is read in
+            several passes. One token of every row is the least.
 
     Raises:
         ValueError: If the parts do not belong together.
@@ -71,15 +88,18 @@ class Mixture:
     bank: ExpertBank
     tokenizer: PreTrainedTokenizerBase
     dimensions: tuple[Dimension, ...]
-    rule: str
+    rule: str | Rule
     pcm: PreferenceControlModel | None = None
     reader: PreferenceReader | None = None
     base_id: str = "base"
     base_revision: str | None = None
+    prefill_tokens: int = 16384
 
     def __post_init__(self) -> None:
         """Refuses parts that do not belong together."""
         rule_named(self.rule)
+        if self.prefill_tokens < 1:
+            raise ValueError(f"prefill_tokens must be at least 1, got {self.prefill_tokens}")
         if self.names != list(self.bank.names):
             raise ValueError(f"the experts must be the dimensions {self.names} in order, got {list(self.bank.names)}")
         words = self.bank.base.config.get_text_config().vocab_size
@@ -94,6 +114,11 @@ class Mixture:
     def names(self) -> list[str]:
         """The dimensions' names, in the order of the experts."""
         return [dimension.name for dimension in self.dimensions]
+
+    @property
+    def rule_name(self) -> str | None:
+        """The mixing rule's name, None where it is a function that has none."""
+        return name_of(self.rule)
 
     @property
     def window(self) -> int:
@@ -112,7 +137,7 @@ class Mixture:
         cls,
         path_or_hub_id: str | Path,
         *,
-        rule: str | None = None,
+        rule: str | Rule | None = None,
         revision: str | None = None,
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
@@ -152,8 +177,13 @@ class Mixture:
             folder: Where nothing is yet, or an earlier bundle.
             provenance: How it was made, without times and paths.
             rewards: A folder of reward adapters to go with it.
+
+        Raises:
+            ValueError: If the rule is a function without a name: a bundle holds no code.
         """
-        manifest = bundle.Manifest(self.dimensions, self.rule, self.base_id, self.base_revision, provenance)
+        if self.rule_name is None:
+            raise ValueError(f"a bundle's rule must be one of {', '.join(RULES)}, got the function {self.rule!r}")
+        manifest = bundle.Manifest(self.dimensions, self.rule_name, self.base_id, self.base_revision, provenance)
         with bundle.written_whole(Path(folder)) as new:
             self.tokenizer.save_pretrained(new / "base")
             if self.base_id == "base":
@@ -186,9 +216,15 @@ class Mixture:
         input_ids, attention_mask = encode(self.tokenizer, conversations)
         return input_ids.to(device), attention_mask.to(device)
 
-    def start(self, attention_mask: Tensor, asked: Tensor) -> State:
-        """Gives the state of requests of which nothing is read yet: prompt mask (B, T), asked (B, K)."""
-        return State(Rows.of(asked), asked, attention_mask, self.bank.empty_cache())
+    def start(self, attention_mask: Tensor, asked: Tensor, room: Tensor | None = None) -> State:
+        """Gives the state of requests of which nothing is read yet.
+
+        Args:
+            attention_mask: Of the prompts (B, T).
+            asked: How much each expert is asked for (B, K).
+            room: The most tokens that count of each request (B,); None is no limit.
+        """
+        return State(Rows.of(asked), asked, attention_mask, self.bank.empty_cache(), room)
 
     @torch.no_grad()
     def step(self, state: State, tokens: Tensor) -> Step:
@@ -199,14 +235,24 @@ class Mixture:
             tokens: The prompt first, then what was chosen (B, t).
 
         Raises:
-            ValueError: If something comes out that is no number; it says of whom.
+            ValueError: If something comes out that is no number, of whom it says, or the rule is one of your own and
+                gives no distribution.
         """
-        if state.cache.get_seq_length() > 0:
-            state.mask = torch.cat([state.mask, state.mask.new_ones(tokens.shape)], dim=-1)  # (B, S)
-        reading = self.bank.read(tokens, state.mask, state.rows, state.cache, logits_to_keep=1)
+        state.await_reading(tokens)
+        reading = self._read(state, tokens)
         step = Step(*(tensor[:, -1] for tensor in self._distributions(reading, state.asked)))
         step.require_numbers(self.names)
+        if self.rule_name is None:
+            step.require_distribution()
         return step
+
+    def _read(self, state: State, tokens: Tensor) -> Reading:
+        """The reading of the last position (B, 1, ...), after passes of at most `prefill_tokens` over all of them."""
+        width = max(1, self.prefill_tokens // len(state.rows.pairs))
+        for piece in tokens.split(width, dim=-1):
+            read = state.cache.get_seq_length() + piece.shape[-1]
+            reading = self.bank.read(piece, state.mask[:, :read], state.rows, state.cache, logits_to_keep=1)
+        return reading
 
     def mix(self, reading: Reading, asked: Tensor) -> tuple[Tensor, Tensor]:
         """Gives the mixture's log-probabilities (B, T, V) and log-weights (B, T, K) at every position of a reading."""
@@ -222,7 +268,12 @@ class Mixture:
         return logprobs, log_weights, base, experts
 
     def emit(
-        self, input_ids: Tensor, mask: Tensor, asked: Tensor, sampling: Sampling, generators: Sequence[torch.Generator]
+        self,
+        input_ids: Tensor,
+        mask: Tensor,
+        asked: Tensor,
+        sampling: Sampling | Sequence[Sampling],
+        generators: Sequence[torch.Generator],
     ) -> Iterator[Emitted[Step]]:
         """Gives one token of each response at a time.
 
@@ -230,18 +281,34 @@ class Mixture:
             input_ids: Prompts, padded on the left (B, T).
             mask: 1 where a token counts (B, T).
             asked: How much each expert is asked for (B, K).
-            sampling: How a token is chosen.
+            sampling: How a token is chosen and where a response ends: one for all requests or one for each.
             generators: One for each request.
 
         Raises:
-            ValueError: If a prompt and its response do not fit the model's window.
+            ValueError: If a prompt and its response do not fit the model's window, or a sampling the tokenizer.
         """
-        require_room(mask, sampling.max_new_tokens, self.window)
-        step = partial(self.step, self.start(mask, asked.to(input_ids.device)))
-        return decode(step, input_ids, sampling, generators, self.stop_ids, self.tokenizer.pad_token_id)
+        samplings = one_for_each(sampling, len(input_ids))
+        lengths = torch.tensor([one.max_new_tokens for one in samplings], device=mask.device)  # (B,)
+        require_room(mask, lengths, self.window)
+        state = self.start(mask, asked.to(input_ids.device), room=mask.sum(dim=-1) + lengths)
+        return decode(
+            partial(self.step, state),
+            input_ids,
+            samplings,
+            generators,
+            self.stop_ids,
+            self.tokenizer.pad_token_id,
+            self.tokenizer,
+            History.of(input_ids, mask),
+        )
 
     def rollout(
-        self, input_ids: Tensor, mask: Tensor, asked: Tensor, sampling: Sampling, generators: Sequence[torch.Generator]
+        self,
+        input_ids: Tensor,
+        mask: Tensor,
+        asked: Tensor,
+        sampling: Sampling | Sequence[Sampling],
+        generators: Sequence[torch.Generator],
     ) -> Rollout:
         """Gives whole responses as tensors; arguments and errors are those of `emit`."""
         return Rollout.of(self.emit(input_ids, mask, asked, sampling, generators))
@@ -250,7 +317,7 @@ class Mixture:
         self,
         conversations: Sequence[Conversation],
         preferences: Sequence[Preference | None],
-        sampling: Sampling,
+        sampling: Sampling | Sequence[Sampling],
         seeds: Sequence[int],
         alternatives: int = 0,
     ) -> Iterator[list[Token | None]]:
@@ -259,22 +326,27 @@ class Mixture:
         Args:
             conversations: One for each request (B).
             preferences: One for each request.
-            sampling: How a token is chosen.
+            sampling: How a token is chosen and where a response ends: one for all requests or one for each.
             seeds: One for each request: a response depends on its own seed alone.
             alternatives: How many of each reader's most probable tokens to note down.
         """
+        samplings = one_for_each(sampling, len(conversations))
         input_ids, mask = self.encode(conversations)
         asked = torch.stack([self.asked(preference) for preference in preferences])  # (B, K)
         generators = [torch.Generator(input_ids.device).manual_seed(seed) for seed in seeds]
-        scribe = Scribe(self.tokenizer, self.names, self.rule, self.stop_ids, alternatives)
-        for turn, emitted in enumerate(self.emit(input_ids, mask, asked, sampling, generators), start=1):
-            yield scribe.write(emitted, last=turn == sampling.max_new_tokens)
+        stops = [one.stop for one in samplings]
+        scribe = Scribe(self.tokenizer, self.names, self.rule_name, self.stop_ids, stops, alternatives)
+        for emitted in self.emit(input_ids, mask, asked, samplings, generators):
+            tokens = scribe.write(emitted)
+            if all(token is None for token in tokens):
+                return
+            yield tokens
 
     def generate(
         self,
         conversations: Sequence[Conversation],
         preferences: Sequence[Preference | None],
-        sampling: Sampling,
+        sampling: Sampling | Sequence[Sampling],
         seeds: Sequence[int],
     ) -> list[Response]:
         """Gives whole responses; the arguments are those of `stream`."""

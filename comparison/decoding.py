@@ -5,14 +5,15 @@ Knows a mixture and how to batch. Does not know methods, preferences or scores.
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from functools import partial
+from itertools import islice
 
 import torch
 from torch import Tensor
 
 from decoding.conversation import Conversation, require_room
+from decoding.history import History
 from decoding.loop import decode
 from decoding.sampling import Sampling
 from decoding.step import Rollout
@@ -78,18 +79,28 @@ def in_stages(
     require_room(mask, sampling.max_new_tokens, mixture.window)
     written: list[list[int]] = [[] for _ in generators]
     running, unread = list(range(len(generators))), input_ids  # places of the requests, (b, t) tokens to read
-    state = mixture.start(mask, asked.to(input_ids.device))
-    for budget in _stages(sampling.max_new_tokens):
+    state, history = mixture.start(mask, asked.to(input_ids.device)), History.of(input_ids, mask)
+    while True:
         among = [generators[place] for place in running]
-        step, limits = partial(mixture.step, state), replace(sampling, max_new_tokens=budget)
-        pad_id = mixture.tokenizer.pad_token_id
-        stage = Rollout.of(decode(step, unread, limits, among, mixture.stop_ids, pad_id))
+        turns = decode(
+            partial(mixture.step, state),
+            unread,
+            sampling,
+            among,
+            mixture.stop_ids,
+            mixture.tokenizer.pad_token_id,
+            mixture.tokenizer,
+            history,
+        )
+        emitted = list(islice(turns, STAGE))
+        stage, last = Rollout.of(emitted), emitted[-1]
         for place, tokens, counts in zip(running, stage.tokens, stage.mask, strict=True):
             written[place] += tokens[counts.bool()].tolist()
-        going = [row for row, place in enumerate(running) if written[place][-1] not in mixture.stop_ids]
+        going = last.going.nonzero().squeeze(-1).tolist()  # rows
         if not going:
             break
-        running, unread, state = [running[row] for row in going], stage.tokens[going, -1:], narrowed(state, going)
+        running, unread = [running[row] for row in going], last.tokens[going].unsqueeze(-1)
+        state, history = narrowed(state, going), last.history.narrowed(going)
     return written
 
 
@@ -111,12 +122,6 @@ def drawn(*parts: object) -> int:
     """Gives a seed that is a fingerprint of these parts, equal on every machine."""
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).digest()
     return int.from_bytes(digest[:7], "big")
-
-
-def _stages(tokens: int) -> Iterator[int]:
-    """The budget of each stage; together they are `tokens`."""
-    for start in range(0, tokens, STAGE):
-        yield min(STAGE, tokens - start)
 
 
 def _generator(seed: int, mixture: Mixture) -> torch.Generator:

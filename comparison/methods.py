@@ -199,7 +199,7 @@ def all_methods(mixture: Mixture, training: Phrase, held_out: Phrase) -> list[Me
 
 def controlled_name(mixture: Mixture) -> str:
     """Gives what reports call the mixture with its controller."""
-    return f"pcm-{mixture.rule}"
+    return f"pcm-{mixture.rule_name or 'custom'}"
 
 
 def without_experts(mixture: Mixture) -> Mixture:

@@ -40,11 +40,11 @@ def responsibility(base_logprob: Tensor, expert_logprobs: Tensor, log_weights: T
     return torch.where(log_weights.isneginf(), -torch.inf, log_weights + expert_logprobs).softmax(dim=-1)
 
 
-def attribution(rule: str, base_logprob: Tensor, expert_logprobs: Tensor, log_weights: Tensor) -> Tensor:
+def attribution(rule: str | None, base_logprob: Tensor, expert_logprobs: Tensor, log_weights: Tensor) -> Tensor:
     """Gives how much each expert moved the chosen token under that rule (..., K).
 
     Args:
-        rule: Name of the mixing rule.
+        rule: Name of the mixing rule; None is one without a name, of which nothing but the weights is known.
         base_logprob: Log-probability of the chosen token under the base, nats (...,).
         expert_logprobs: The same under each expert, nats (..., K).
         log_weights: Log-weights, -inf where an expert is not asked (..., K).

@@ -5,6 +5,7 @@ Knows a tokenizer's chat template and padding. Does not know models.
 
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor
 from transformers import BatchEncoding, PreTrainedTokenizerBase
 
@@ -40,22 +41,24 @@ def encode(tokenizer: PreTrainedTokenizerBase, conversations: Sequence[Conversat
     return encoded["input_ids"], encoded["attention_mask"]
 
 
-def require_room(attention_mask: Tensor, max_new_tokens: int, window: int) -> None:
+def require_room(attention_mask: Tensor, max_new_tokens: int | Tensor, window: int) -> None:
     """Refuses prompts that do not fit the model's window together with their responses.
 
     Args:
         attention_mask: Of the prompts (B, T).
-        max_new_tokens: The most that a response may have.
+        max_new_tokens: The most that a response may have: of all, or of each (B,).
         window: What the model can read, in tokens.
 
     Raises:
         ValueError: If one of them does not fit.
     """
-    longest = int(attention_mask.sum(dim=-1).max())
-    if longest + max_new_tokens > window:
+    prompts = attention_mask.sum(dim=-1)  # (B,)
+    responses = torch.as_tensor(max_new_tokens, device=prompts.device).expand_as(prompts)
+    longest = int((prompts + responses).argmax())
+    if int(prompts[longest] + responses[longest]) > window:
         raise ValueError(
             f"prompt and response must fit the model's window of {window} tokens together, "
-            f"got a prompt of {longest} tokens and up to {max_new_tokens} new ones"
+            f"got a prompt of {int(prompts[longest])} tokens and up to {int(responses[longest])} new ones"
         )
 
 

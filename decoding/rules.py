@@ -80,15 +80,23 @@ def anchored(base_logprobs: Tensor, expert_logprobs: Tensor, log_weights: Tensor
 RULES: dict[str, Rule] = {"probability": probability, "logit": logit, "anchored": anchored}
 
 
-def rule_named(name: str) -> Rule:
-    """The rule called `name`.
+def rule_named(rule: str | Rule) -> Rule:
+    """The rule called so; a function with the signature of a `Rule` is a rule already.
 
     Raises:
-        ValueError: If there is no such rule.
+        ValueError: If there is no rule of this name.
     """
-    if name not in RULES:
-        raise ValueError(f"a mixing rule must be one of {', '.join(RULES)}, got {name!r}")
-    return RULES[name]
+    if not isinstance(rule, str):
+        return rule
+    if rule not in RULES:
+        raise ValueError(f"a mixing rule must be one of {', '.join(RULES)}, got {rule!r}")
+    return RULES[rule]
+
+
+def name_of(rule: str | Rule) -> str | None:
+    """The name by which `rule_named` finds the rule again, None for a function that is not among them."""
+    known = rule_named(rule)
+    return next((name for name, function in RULES.items() if function is known), None)
 
 
 def uniform_log_weights(asked: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from decoding.detokenise import Detokeniser
 from decoding.loop import Emitted
 from decoding.response import Alternative, Token
 from decoding.step import Step
+from decoding.stopping import Withheld
 
 
 class Scribe:
@@ -23,8 +24,9 @@ class Scribe:
         self,
         tokenizer: PreTrainedTokenizerBase,
         names: Sequence[str],
-        rule: str,
+        rule: str | None,
         stop_ids: Sequence[int],
+        stops: Sequence[Sequence[str]],
         alternatives: int = 0,
     ) -> None:
         """Starts a batch.
@@ -32,53 +34,58 @@ class Scribe:
         Args:
             tokenizer: Turns ids into text.
             names: Of the experts, in their order (K).
-            rule: Name of the mixing rule, which decides what it means to move a token.
+            rule: Name of the mixing rule, which decides what it means to move a token; None if it has none.
             stop_ids: Tokens that end a response.
+            stops: Texts that end it, for each request (B).
             alternatives: How many of each reader's most probable tokens to note down.
         """
         self.tokenizer, self.names, self.rule = tokenizer, tuple(names), rule
         self.stop_ids, self.alternatives = frozenset(stop_ids), alternatives
-        self.detokenisers: list[Detokeniser] = []
+        self.detokenisers = [Detokeniser(tokenizer) for _ in stops]
+        self.withheld = [Withheld(texts) for texts in stops]
 
-    def write(self, emitted: Emitted[Step], last: bool) -> list[Token | None]:
+    def write(self, emitted: Emitted[Step]) -> list[Token | None]:
         """Gives the token of each request (B), None where it had stopped before.
+
+        A stop text ends the response here, also where tokens that write no text stand in it, or bytes that are no
+        character: of these only the text knows.
 
         Args:
             emitted: What the loop gave.
-            last: Whether the length budget ends here, so that no unfinished character may be held back.
         """
-        if not self.detokenisers:
-            self.detokenisers = [Detokeniser(self.tokenizer) for _ in emitted.running]
         running = emitted.running.tolist()
-        return [self._token(emitted, row, last) if runs else None for row, runs in enumerate(running)]
+        open_rows = [runs and not one.stopped for runs, one in zip(running, self.withheld, strict=True)]
+        return [self._token(emitted, row) if is_open else None for row, is_open in enumerate(open_rows)]
 
-    def _token(self, emitted: Emitted[Step], row: int, last: bool) -> Token:
+    def _token(self, emitted: Emitted[Step], row: int) -> Token:
         step, chosen = emitted.step, int(emitted.tokens[row])
         base, experts = step.base_logprobs[row, chosen], step.expert_logprobs[row, :, chosen]  # (), (K,)
         moved = attribution(self.rule, base, experts, step.log_weights[row])  # (K,)
         asked = [place for place, weight in enumerate(step.log_weights[row].tolist()) if weight != -torch.inf]
-        ends = chosen in self.stop_ids
         alternatives = self._alternatives(step, row, asked)  # before the chosen token is added to the text
+        text = self._text(row, chosen, last=not bool(emitted.going[row]))
         return Token(
             id=chosen,
-            text=self._text(row, chosen, ends, last),
+            text=text,
             logprob=float(emitted.logprobs[row]),
             weights=self._named(step.log_weights[row].exp(), asked),
             moved=self._named(moved, asked),
             logprobs={"base": float(base), **self._named(experts, asked)},
             alternatives=alternatives,
-            ends=ends,
+            ends=bool(emitted.stopped[row]) or self.withheld[row].stopped,
         )
 
     def _named(self, values: Tensor, asked: Sequence[int]) -> dict[str, float]:
         numbers = values.tolist()
         return {self.names[place]: numbers[place] for place in asked}
 
-    def _text(self, row: int, chosen: int, ends: bool, last: bool) -> str:
+    def _text(self, row: int, chosen: int, last: bool) -> str:
         """What the token adds to the text: an end token only lets go of what was held back."""
-        detokeniser = self.detokenisers[row]
-        piece = "" if ends else detokeniser.add(chosen)
-        return piece + detokeniser.finish() if ends or last else piece
+        detokeniser, withheld = self.detokenisers[row], self.withheld[row]
+        piece = "" if chosen in self.stop_ids else detokeniser.add(chosen)
+        if not last:
+            return withheld.add(piece)
+        return withheld.add(piece + detokeniser.finish()) + withheld.finish()
 
     def _alternatives(self, step: Step, row: int, asked: Sequence[int]) -> dict[str, list[Alternative]]:
         if not self.alternatives:

@@ -11,6 +11,9 @@ from torch import Tensor
 
 from decoding.loop import Emitted
 
+NEARLY_ONE = 1e-3
+"""Nats by which a distribution's sum may be off: rounding alone, in any precision and vocabulary."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -42,6 +45,19 @@ class Step:
         broken = [name for place, name in enumerate(names) if bool(self.expert_logprobs[:, place].isnan().any())]
         guilty = "the base" if bool(self.base_logprobs.isnan().any()) else ", ".join(broken) or "the controller"
         raise ValueError(f"log-probabilities must be numbers, got NaN from {guilty}")
+
+    def require_distribution(self) -> None:
+        """Refuses what a mixing rule of one's own may give by mistake: the named rules are tested.
+
+        Raises:
+            ValueError: If the log-probabilities have another shape than the base's, or do not sum to one.
+        """
+        if self.logprobs.shape != self.base_logprobs.shape:
+            shapes = f"{tuple(self.base_logprobs.shape)}, got {tuple(self.logprobs.shape)}"
+            raise ValueError(f"a mixing rule must give the log-probabilities of every token, {shapes}")
+        furthest = float(self.logprobs.logsumexp(dim=-1).abs().max())
+        if not furthest < NEARLY_ONE:
+            raise ValueError(f"a mixing rule must give probabilities that sum to one, got a log-sum of {furthest:.3g}")
 
 
 @dataclass(frozen=True)

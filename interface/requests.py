@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from decoding.conversation import require_room
+from decoding.sampling import Sampling, processors
+from decoding.stopping import endings
 from mixture import Mixture
 from pcm.preference import Preference
 
@@ -84,21 +86,24 @@ def _are_weights(content: Any) -> bool:
     return isinstance(content, dict) and all(type(number) in (int, float) for number in content.values())
 
 
-def require_answerable(mixture: Mixture, requests: Sequence[Request], max_new_tokens: int) -> None:
+def require_answerable(mixture: Mixture, requests: Sequence[Request], sampling: Sampling) -> None:
     """Refuses the whole file before the first answer when one of its requests cannot be answered.
 
     Args:
         mixture: Shall answer.
         requests: All of the file's.
-        max_new_tokens: The most that a response may have.
+        sampling: How tokens will be drawn.
 
     Raises:
-        ValueError: If a prompt is too long or a dimension unknown; it says in which line.
+        ValueError: If a prompt is too long or a dimension unknown, it says in which line; or if the sampling is for
+            tokens that the tokenizer does not have.
     """
+    processors(sampling, mixture.tokenizer)
+    endings(sampling, mixture.stop_ids, mixture.tokenizer)
     for request in requests:
         try:
             _, mask = mixture.encode([[{"role": "user", "content": request.prompt}]])
-            require_room(mask, max_new_tokens, mixture.window)
+            require_room(mask, sampling.max_new_tokens, mixture.window)
             if request.preference is not None and request.preference.weights is not None:
                 mixture.asked(Preference(weights=request.preference.weights))
         except ValueError as problem:

@@ -23,14 +23,14 @@ DIGITS = 6
 
 
 def trace_content(
-    prompt: str, preference_text: str | None, rule: str, dimensions: Sequence[Dimension], response: Response
+    prompt: str, preference_text: str | None, rule: str | None, dimensions: Sequence[Dimension], response: Response
 ) -> dict[str, Any]:
     """Gives what the page shows, as JSON values.
 
     Args:
         prompt: What was asked.
         preference_text: The wish in words; None where there were none.
-        rule: Name of the mixing rule.
+        rule: Name of the mixing rule; None where it is a function without one.
         dimensions: In the order of the experts.
         response: With alternatives.
     """

@@ -65,7 +65,7 @@ class Mixture(Protocol):
     """What draws responses through the one step that decoding uses; `pcm` None is the uniform mixture."""
 
     pcm: PreferenceControlModel | None
-    rule: str
+    rule: str | Rule
     tokenizer: PreTrainedTokenizerBase
 
     def encode(self, conversations: list[list[dict[str, str]]]) -> tuple[Tensor, Tensor]:

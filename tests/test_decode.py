@@ -58,6 +58,19 @@ def test_greedy_is_the_default_and_a_seed_decides_the_rest(
     assert text("--rule", "probability") != text()
 
 
+def test_options_of_drawing_reach_the_answer(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    def answer(*options: str) -> dict[str, str]:
+        assert decode.main([QUESTION, "--json", *options, *command]) == 0
+        return dict(json.loads(capsys.readouterr().out))
+
+    hot = ("--temperature", "2", "--seed", "1")
+    assert answer(*hot, "--min-p", "1")["text"] == answer()["text"]
+    assert answer(*hot, "--repetition-penalty", "0.01") != answer(*hot)
+    assert answer("--logit-bias", "friend=20, volcano=50")["text"].startswith("volcano volcano")
+    stopped = answer("--logit-bias", " volcano=50", "--stop", "nobody writes this", "--stop", "no v")
+    assert (stopped["text"], stopped["finish_reason"]) == ("volca", "stop")
+
+
 def test_a_text_that_names_nothing_known_warns_and_mixes_all_alike(
     command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,6 +137,14 @@ def test_without_a_prompt_a_conversation_starts(
         ([QUESTION, "--temperature", "warm"], "temperature"),
         ([QUESTION, "--top-p", "0"], "top_p must be in (0, 1]"),
         ([QUESTION, "--top-k", "-1"], "top_k must be at least 0"),
+        ([QUESTION, "--min-p", "2"], "min_p must be in [0, 1], got 2.0"),
+        ([QUESTION, "--repetition-penalty", "0"], "repetition_penalty must be finite and above 0, got 0.0"),
+        ([QUESTION, "--repetition-penalty", "much"], "repetition"),
+        ([QUESTION, "--stop", ""], "stop must list texts that are not empty"),
+        ([QUESTION, "--stop"], "--stop"),
+        ([QUESTION, "--logit-bias", "warm"], "a bias must be written token=number"),
+        ([QUESTION, "--logit-bias", "warm=inf"], "logit_bias of 'warm' must be finite, got inf"),
+        ([QUESTION, "--logit-bias", "330=1"], "logit_bias must be for token ids from 0 to 329, got 330"),
         ([QUESTION, "--max-new-tokens", "0"], "max_new_tokens must be at least 1"),
         ([QUESTION, "--seed", "-1"], "seed must be in [0, 2^63)"),
         ([QUESTION, "--unknown"], "--unknown"),
@@ -181,7 +202,17 @@ def test_help_teaches_with_examples(capsys: pytest.CaptureFixture[str]) -> None:
         decode.main(["--help"])
     assert left.value.code == 0
     out = capsys.readouterr().out
-    for option in ("--preference", "--weights", "--top-p", "--max-new-tokens", "--trace", "examples:\n  decode.py"):
+    for option in (
+        "--preference",
+        "--weights",
+        "--top-p",
+        "--min-p",
+        "--stop",
+        "--logit-bias",
+        "--max-new-tokens",
+        "--trace",
+        "examples:\n  decode.py",
+    ):
         assert option in out
 
 

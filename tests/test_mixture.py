@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,8 +7,10 @@ import torch
 from tiny_bundle import DIMENSIONS, TEXTS, rounded, tiny_bank, tiny_base, tiny_tokenizer
 
 from decoding.detokenise import Detokeniser
-from decoding.rules import RULES, rule_named, uniform_log_weights
+from decoding.loop import Emitted
+from decoding.rules import RULES, anchored, rule_named, uniform_log_weights
 from decoding.sampling import Sampling
+from decoding.step import Step
 from experts.probe import refuse_silent_experts
 from experts.rows import Rows
 from mixture import Mixture
@@ -95,6 +98,27 @@ def test_one_hot_weights_decode_exactly_like_that_expert_under_generate(
     assert rollout.tokens.tolist() == expected[:, prompts.shape[1] :].tolist()
 
 
+def test_bias_and_stop_texts_mean_what_they_mean_under_generate(mixture: Mixture, tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft")
+    mixture.pcm, mixture.rule = None, "logit"
+    mixture.bank.save("concise", tmp_path)
+    expert = peft.PeftModel.from_pretrained(rounded(tiny_base(mixture.tokenizer)).double(), tmp_path).double()
+    prompts, mask = mixture.encode(CONVERSATIONS[:1])
+    word = mixture.tokenizer.encode("volcano", add_special_tokens=False)
+    ways = {"sequence_bias": [[word, 2.0], [[70], -3.0], [[85], 3.5]], "stop_strings": ["never", "r),"]}
+    expected = expert.generate(
+        input_ids=prompts, attention_mask=mask, do_sample=False, max_new_tokens=20, tokenizer=mixture.tokenizer, **ways
+    )
+    bias: dict[int | str, float] = {"volcano": 2.0, 70: -3.0, 85: 3.5}
+    sampling = Sampling(0.0, max_new_tokens=20, logit_bias=bias, stop=("never", "r),"))
+    asked = torch.tensor([[0.0, 0.0, 1.0]])
+    tokens = mixture.rollout(prompts, mask, asked, sampling, []).tokens
+    assert tokens.tolist() == expected[:, prompts.shape[1] :].tolist()
+    plain = mixture.rollout(prompts, mask, asked, Sampling(0.0, max_new_tokens=20), []).tokens
+    assert tokens.shape[1] < 20 == plain.shape[1]
+    assert tokens.tolist() != plain[:, : tokens.shape[1]].tolist()
+
+
 def test_an_understood_preference_asks_for_the_same_as_the_one_it_came_from(mixture: Mixture) -> None:
     for preference in PREFERENCES:
         understood = Preference(weights=mixture.understood(preference))
@@ -116,6 +140,98 @@ def test_a_response_stops_at_an_end_token_and_leaves_it_out_of_the_text(mixture:
     detokeniser = Detokeniser(mixture.tokenizer)
     pieces = [detokeniser.add(token.id) for token in stopped.tokens[:-1]]
     assert stopped.text == "".join(pieces) + detokeniser.finish()
+
+
+WRITTEN = ("lBe", " volcano", "lcan", "o", "e%")
+"""What the second request writes by itself at temperature 1, in this order or inside of it."""
+OWN = [
+    Sampling(1.0, max_new_tokens=12),
+    Sampling(0.0, max_new_tokens=5, repetition_penalty=1.4),
+    Sampling(1.5, top_k=20, max_new_tokens=30, min_p=0.02, logit_bias={"volcano": 2.0, 70: -1.0}),
+]
+
+
+def test_a_request_decodes_the_same_alone_and_beside_requests_with_other_settings(mixture: Mixture) -> None:
+    samplings = [OWN[0], replace(OWN[0], max_new_tokens=24, stop=WRITTEN[:2]), OWN[1]]
+    together = mixture.generate(CONVERSATIONS, PREFERENCES, samplings, SEEDS)
+    for row, response in enumerate(together):
+        (alone,) = mixture.generate([CONVERSATIONS[row]], [PREFERENCES[row]], samplings[row], [SEEDS[row]])
+        assert [token.id for token in response.tokens] == [token.id for token in alone.tokens]
+        assert (response.text, response.finish_reason) == (alone.text, alone.finish_reason)
+    assert [one.finish_reason for one in together] == ["length", "stop", "length"]
+    assert [len(one.tokens) for one in together[::2]] == [12, 5]
+    hot = [OWN[2], OWN[1], OWN[0]]
+    assert mixture.generate(CONVERSATIONS, PREFERENCES, hot, SEEDS)[0].text == "".join(pieces(mixture, 0, OWN[2]))
+
+
+def test_every_setting_of_a_request_matters(mixture: Mixture) -> None:
+    plain = Sampling(0.9, max_new_tokens=24)
+    before = token_ids(mixture, [1], plain)
+    for setting in ({"min_p": 0.3}, {"repetition_penalty": 0.05}, {"logit_bias": {70: 9.0}}):
+        assert token_ids(mixture, [1], replace(plain, **setting)) != before, setting  # type: ignore[arg-type]
+
+
+def test_a_penalty_does_not_hear_of_padding(mixture: Mixture) -> None:
+    """In a batch the short prompt is padded: were that counted, the padding token would be penalised beside others."""
+    prompts, mask = mixture.encode(CONVERSATIONS[1:])
+    asked = torch.ones(2, 3)
+    sampling = Sampling(0.0, max_new_tokens=1, repetition_penalty=3.0, logit_bias={mixture.tokenizer.pad_token_id: 4.0})
+    scores = mixture.rollout(prompts, mask, asked, sampling, []).tokens
+    assert mask[0, 0] == 0
+    alone = mixture.rollout(*mixture.encode(CONVERSATIONS[1:2]), asked[:1], sampling, []).tokens
+    assert scores[0].tolist() == alone[0].tolist() == [mixture.tokenizer.pad_token_id]
+
+
+def test_a_request_that_waits_beyond_its_window_changes_nothing(mixture: Mixture) -> None:
+    """Short and long prompt have room for different lengths; who has ended must not be read beyond the window."""
+    full = [[{"role": "user", "content": TEXTS[0]}], CONVERSATIONS[1]]
+    lengths = [mixture.window - int(mixture.encode([one])[1].sum()) for one in full]
+    samplings = [Sampling(0.0, max_new_tokens=length) for length in lengths]
+    assert lengths[1] - lengths[0] > 5
+    prompts, mask = mixture.encode(full)
+    emitted = mixture.emit(prompts, mask, torch.ones(2, 3), samplings, [])
+    rooms: list[Emitted[Step]] = list(emitted)
+    alone = [mixture.generate([one], [None], sampling, [0])[0] for one, sampling in zip(full, samplings, strict=True)]
+    for row, response in enumerate(alone):
+        ids = [int(turn.tokens[row]) for turn in rooms if turn.running[row]]
+        assert ids == [token.id for token in response.tokens]
+    state = mixture.start(mask, torch.ones(2, 3), room=mask.sum(-1) + torch.tensor([1, 3]))
+    mixture.step(state, prompts)
+    for _ in range(3):
+        mixture.step(state, prompts[:, -1:])
+    assert (state.mask.sum(-1) - mask.sum(-1)).tolist() == [1, 3]
+
+
+def pieces(mixture: Mixture, row: int, sampling: Sampling) -> list[str]:
+    turns = mixture.stream([CONVERSATIONS[row]], [PREFERENCES[row]], sampling, [SEEDS[row]])
+    return [token.text for (token,) in turns if token is not None]
+
+
+@pytest.mark.parametrize("stop", [*WRITTEN, "\N{REPLACEMENT CHARACTER}"])
+def test_a_stop_text_is_not_shown_not_even_its_beginning(mixture: Mixture, stop: str) -> None:
+    free = Sampling(1.0, max_new_tokens=24)
+    whole = "".join(pieces(mixture, 1, free))
+    assert stop in whole
+    streamed = pieces(mixture, 1, replace(free, stop=("never", stop)))
+    assert "".join(streamed) == whole[: whole.find(stop)]
+    (response,) = mixture.generate(CONVERSATIONS[1:2], PREFERENCES[1:2], replace(free, stop=(stop,)), SEEDS[1:2])
+    assert (response.text, response.finish_reason) == ("".join(streamed), "stop")
+    assert [token.ends for token in response.tokens] == [False] * (len(response.tokens) - 1) + [True]
+
+
+def test_a_stop_text_ends_the_computing_too(mixture: Mixture) -> None:
+    prompts, mask = mixture.encode(CONVERSATIONS[1:2])
+    sampling = Sampling(1.0, max_new_tokens=24, stop=WRITTEN[:1])
+    generator = torch.Generator().manual_seed(SEEDS[1])
+    rollout = mixture.rollout(prompts, mask, torch.ones(1, 3), sampling, [generator])
+    assert rollout.tokens.shape[1] == len(pieces(mixture, 1, sampling)) < 24
+
+
+def test_a_beginning_that_becomes_no_stop_text_is_shown_after_all(mixture: Mixture) -> None:
+    free = Sampling(1.0, max_new_tokens=24)
+    whole = "".join(pieces(mixture, 1, free))
+    streamed = pieces(mixture, 1, replace(free, stop=(whole[-2:] + "never", whole[3:6] + "\u2603")))
+    assert "".join(streamed) == whole
 
 
 def test_a_response_that_is_cut_inside_a_character_holds_nothing_back(mixture: Mixture) -> None:
@@ -180,6 +296,31 @@ def test_parts_that_do_not_belong_together_are_refused(mixture: Mixture, tmp_pat
     larger.add_tokens(["<new>"])
     with pytest.raises(ValueError, match="must fit the base's 330 tokens, got one of 331"):
         Mixture(mixture.bank, larger, DIMENSIONS, "anchored")
+
+
+def test_a_rule_may_be_any_function(mixture: Mixture) -> None:
+    named = token_ids(mixture, [0, 1], Sampling(1.0, max_new_tokens=8))
+    mixture.rule = lambda base, experts, log_weights: anchored(base, experts, log_weights)
+    assert mixture.rule_name is None
+    assert token_ids(mixture, [0, 1], Sampling(1.0, max_new_tokens=8)) == named
+    mixture.rule = lambda base, experts, log_weights: base
+    assert token_ids(mixture, [0, 1], Sampling(1.0, max_new_tokens=8)) != named
+
+
+def test_a_rule_that_gives_no_distribution_is_refused(mixture: Mixture) -> None:
+    mixture.rule = lambda base, experts, log_weights: base + 1
+    with pytest.raises(ValueError, match="must give probabilities that sum to one, got a log-sum of 1"):
+        token_ids(mixture, [0], Sampling(0.0, max_new_tokens=2))
+    mixture.rule = lambda base, experts, log_weights: experts
+    with pytest.raises(ValueError, match=r"of every token, \(1, 330\), got \(1, 3, 330\)"):
+        token_ids(mixture, [0], Sampling(0.0, max_new_tokens=2))
+
+
+def test_a_bundle_holds_only_a_rule_with_a_name(mixture: Mixture, tmp_path: Path) -> None:
+    mixture.rule = lambda base, experts, log_weights: base
+    with pytest.raises(ValueError, match="a bundle's rule must be one of probability, logit, anchored, got the func"):
+        mixture.save(tmp_path / "bundle", {})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_prompt_that_leaves_no_room_for_its_response_is_refused(mixture: Mixture) -> None:

@@ -33,6 +33,20 @@ def test_stages_give_exactly_the_tokens_of_a_rollout(
     assert lengths[0] <= STAGE < lengths[-1], lengths
 
 
+def test_stages_look_back_over_all_of_the_answer(mixture: Mixture):
+    """What a stage does not see of the stages before it, a penalty and a stop text would forget."""
+    input_ids, mask = mixture.encode(SHORT)
+    stop = "fZ"  # what the third answer writes where one stage ends and the next begins
+    for sampling in (
+        Sampling(1.0, max_new_tokens=20, repetition_penalty=0.1),
+        Sampling(1.0, max_new_tokens=20, stop=[stop]),
+    ):
+        rollout = mixture.rollout(input_ids, mask, ASKED, sampling, generators(4))
+        staged = in_stages(mixture, input_ids, mask, ASKED, sampling, generators(4))
+        assert staged == [row[counts.bool()].tolist() for row, counts in zip(rollout.tokens, rollout.mask, strict=True)]
+    assert len(staged[2]) == STAGE + 1
+
+
 def test_an_answer_is_the_same_alone_and_among_others(mixture: Mixture):
     sampling = Sampling(temperature=1.0, max_new_tokens=12)
     together = answers(mixture, [LONG, *SHORT], torch.cat([ASKED[:1], ASKED]), sampling, (0,))

@@ -34,7 +34,7 @@ class Script:
         return ScriptedStep(probabilities.log())
 
 
-def emitted(script: Script, sampling: Sampling = GREEDY) -> list[Emitted[ScriptedStep]]:
+def emitted(script: Script, sampling: Sampling | list[Sampling] = GREEDY) -> list[Emitted[ScriptedStep]]:
     prompts = torch.tensor([[1, 2]]).repeat(len(script.lines), 1)
     return list(decode(script, prompts, sampling, [], stop_ids=[END, 8], pad_id=PAD))
 
@@ -59,6 +59,40 @@ def test_the_loop_ends_when_all_have_stopped() -> None:
 
 def test_the_loop_ends_at_the_limit() -> None:
     assert len(emitted(Script([3] * 5), Sampling(temperature=0, max_new_tokens=3))) == 3
+
+
+def test_each_request_has_its_own_limit() -> None:
+    """A request that may not go on must not stop the others, nor be taken for one that ended by itself."""
+    short, long = (Sampling(temperature=0, max_new_tokens=length) for length in (2, 4))
+    turns = emitted(Script([3, 4, 5, 6], [5, 6, 7, 4], [3, END, 5, 6]), [short, long, short])
+    assert [now.tokens.tolist() for now in turns] == [[3, 5, 3], [4, 6, END], [PAD, 7, PAD], [PAD, 4, PAD]]
+    assert [now.cut.tolist() for now in turns] == [[False] * 3, [True, False, False], [False] * 3, [False, True, False]]
+    assert [now.stopped.tolist() for now in turns] == [[False] * 3, [False, False, True], [False] * 3, [False] * 3]
+
+
+def test_a_prompt_neither_ends_a_response_nor_counts_for_its_length() -> None:
+    prompts = torch.tensor([[1, END]])
+    turns = list(decode(Script([3, 4, 5]), prompts, Sampling(0, max_new_tokens=3), [], [END], PAD))
+    assert [int(now.tokens) for now in turns] == [3, 4, 5]
+
+
+def test_a_loop_that_was_left_goes_on_from_its_history() -> None:
+    """The penalty and the limit look back beyond the tokens that are read: token 3 comes twice where nobody does."""
+    sampling = Sampling(temperature=0, max_new_tokens=4, repetition_penalty=50.0)
+    lines = [3, 3, 3, 3]
+    whole = emitted(Script(lines), sampling)
+    first = emitted(Script(lines), sampling)[1]
+    again = list(decode(Script(lines[2:]), first.tokens[:, None], sampling, [], [END, 8], PAD, history=first.history))
+    assert [int(now.tokens) for now in again] == [int(now.tokens) for now in whole[2:]]
+    assert len({int(now.tokens) for now in whole}) == 4
+    assert first.history.tokens.tolist() == [[1, 2, *(int(now.tokens) for now in whole[:2])]]
+
+
+def test_one_sampling_for_each_request_is_required_before_anything_is_read() -> None:
+    script = Script([3], [4])
+    with pytest.raises(ValueError, match=r"one per request \(2\), got 3"):
+        decode(script, torch.ones(2, 1, dtype=torch.long), [GREEDY] * 3, [], [END], PAD)
+    assert script.given == []
 
 
 def test_log_probabilities_are_those_of_the_untempered_mixture() -> None:

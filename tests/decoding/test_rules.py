@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from decoding.rules import RULES, Rule, anchored, logit, probability, rule_named, uniform_log_weights
+from decoding.rules import RULES, Rule, anchored, logit, name_of, probability, rule_named, uniform_log_weights
 
 B, T, K, V = 2, 3, 4, 7
 EVERY_RULE = pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
@@ -151,6 +151,14 @@ def test_uniform_weights_are_equal_over_the_asked_experts_only() -> None:
     expected = torch.tensor([[0.5, 0.0, 0.5, 0.0], [0.25, 0.25, 0.25, 0.25]])
     torch.testing.assert_close(uniform_log_weights(asked).exp(), expected)
     assert uniform_log_weights(asked > 0).is_floating_point()
+
+
+def test_a_function_is_its_own_rule_and_has_a_name_only_if_it_is_a_known_one() -> None:
+    def own(base_logprobs: Tensor, expert_logprobs: Tensor, log_weights: Tensor) -> Tensor:
+        return base_logprobs
+
+    assert rule_named(own) is own
+    assert (name_of(own), name_of(logit), name_of("anchored")) == (None, "logit", "anchored")
 
 
 def test_an_unknown_rule_is_refused_by_name() -> None:

@@ -1,67 +1,17 @@
-"""How one token is chosen."""
+"""The settings of drawing, and what they mean as logits processors."""
+
+from typing import Any
 
 import pytest
-import torch
-from torch import Tensor
+from tiny_bundle import tiny_tokenizer
+from transformers import PreTrainedTokenizerBase
 
-from decoding.sampling import Sampling, choose
-
-
-def generators(*seeds: int) -> list[torch.Generator]:
-    return [torch.Generator().manual_seed(seed) for seed in seeds]
+from decoding.sampling import Sampling, one_for_each, processors
 
 
-def logprobs_of(*rows: list[float]) -> Tensor:
-    return torch.tensor(rows).log()
-
-
-def drawn(logprobs: Tensor, sampling: Sampling, draws: int) -> Tensor:
-    """Frequencies of the tokens, (V,)."""
-    tokens = choose(logprobs.expand(draws, -1), sampling, generators(*range(draws)))
-    return torch.bincount(tokens, minlength=logprobs.shape[-1]) / draws
-
-
-def test_temperature_zero_takes_the_most_probable_token_without_any_generator() -> None:
-    assert choose(logprobs_of([0.2, 0.5, 0.3], [0.6, 0.1, 0.3]), Sampling(temperature=0), []).tolist() == [1, 0]
-
-
-def test_frequencies_are_the_probabilities() -> None:
-    frequencies = drawn(logprobs_of([0.2, 0.5, 0.3]), Sampling(), 3000)
-    torch.testing.assert_close(frequencies, torch.tensor([0.2, 0.5, 0.3]), atol=0.03, rtol=0)
-
-
-def test_temperature_sharpens() -> None:
-    frequencies = drawn(logprobs_of([0.2, 0.8]), Sampling(temperature=0.5), 3000)
-    torch.testing.assert_close(frequencies, torch.tensor([0.04, 0.64]) / 0.68, atol=0.03, rtol=0)
-
-
-def test_truncation_keeps_only_the_most_probable_tokens() -> None:
-    spread = logprobs_of([0.05, 0.4, 0.3, 0.25])
-    assert drawn(spread, Sampling(top_k=2), 300).nonzero().flatten().tolist() == [1, 2]
-    assert drawn(spread, Sampling(top_p=0.9), 300).nonzero().flatten().tolist() == [1, 2, 3]
-
-
-def test_tempering_comes_before_truncation() -> None:
-    # At temperature 0.5 the first token alone has more than 0.6; untempered it would take two tokens to get there.
-    assert drawn(logprobs_of([0.5, 0.3, 0.2]), Sampling(temperature=0.5, top_p=0.6), 300).tolist() == [1, 0, 0]
-
-
-def test_a_request_draws_the_same_alone_and_beside_others() -> None:
-    rows = torch.randn(3, 50, generator=torch.Generator().manual_seed(1)).log_softmax(-1)
-    together = choose(rows, Sampling(), generators(7, 8, 9))
-    alone = [int(choose(rows[i : i + 1], Sampling(), generators(7 + i))) for i in range(3)]
-    assert together.tolist() == alone
-
-
-def test_a_nan_or_an_impossible_row_is_refused() -> None:
-    for bad in ([0.5, float("nan")], [0.0, 0.0]):
-        with pytest.raises(ValueError, match="finite maximum for every request"):
-            choose(logprobs_of([0.5, 0.5], bad), Sampling(temperature=0), [])
-
-
-def test_one_generator_per_request_is_required() -> None:
-    with pytest.raises(ValueError, match=r"one generator per request \(2\), got 1"):
-        choose(logprobs_of([0.5, 0.5], [0.5, 0.5]), Sampling(), generators(1))
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedTokenizerBase:
+    return tiny_tokenizer(tmp_path_factory.mktemp("tokenizer"))
 
 
 @pytest.mark.parametrize(
@@ -72,9 +22,59 @@ def test_one_generator_per_request_is_required() -> None:
         ({"top_k": -1}, "top_k must be at least 0"),
         ({"top_p": 0.0}, r"top_p must be in \(0, 1\], got 0.0"),
         ({"top_p": 1.1}, "top_p must be in"),
+        ({"min_p": -0.1}, r"min_p must be in \[0, 1\], got -0.1"),
+        ({"min_p": float("nan")}, "min_p must be in"),
+        ({"repetition_penalty": 0.0}, "repetition_penalty must be finite and above 0, got 0.0"),
+        ({"repetition_penalty": float("inf")}, "repetition_penalty must be finite and above 0, got inf"),
+        ({"logit_bias": {"warm": float("inf")}}, "logit_bias of 'warm' must be finite, got inf"),
+        ({"logit_bias": {"": 1.0}}, "logit_bias must be given for token ids or texts that are not empty"),
+        ({"stop": ("",)}, "stop must list texts that are not empty"),
+        ({"stop": "volcano"}, "stop must list texts that are not empty, got 'volcano'"),
         ({"max_new_tokens": 0}, "max_new_tokens must be at least 1"),
     ],
 )
-def test_values_out_of_range_are_refused(values: dict[str, float], message: str) -> None:
+def test_values_out_of_range_are_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Sampling(**values)  # type: ignore[arg-type]
+        Sampling(**values)
+
+
+def test_processors_stand_in_the_order_in_which_they_are_said_to_act(tokenizer: PreTrainedTokenizerBase) -> None:
+    settings: dict[str, Any] = {"logit_bias": {5: 1.0}, "repetition_penalty": 1.2, "top_k": 5, "top_p": 0.9}
+    drawn = processors(Sampling(0.7, min_p=0.1, **settings), tokenizer)
+    names = ["SequenceBias", "RepetitionPenalty", "Temperature", "TopK", "TopP", "MinP"]
+    assert [type(one).__name__.replace("LogitsProcessor", "").replace("LogitsWarper", "") for one in drawn] == names
+    greedy = processors(Sampling(0.0, min_p=0.1, **settings), tokenizer)
+    assert [type(one) for one in greedy] == [type(one) for one in drawn[:2]]
+    assert processors(Sampling()) == []
+
+
+@pytest.mark.parametrize(
+    ("bias", "message"),
+    [
+        ({330: 1.0}, "token ids from 0 to 329, got 330"),
+        ({-1: 1.0}, "token ids from 0 to 329, got -1"),
+    ],
+)
+def test_a_bias_for_what_is_no_token_is_refused(
+    tokenizer: PreTrainedTokenizerBase, bias: dict[int | str, float], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        processors(Sampling(logit_bias=bias), tokenizer)
+
+
+def test_a_text_that_the_tokenizer_cannot_write_is_refused(
+    tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(tokenizer), "encode", lambda self, text, **options: [self.unk_token_id])
+    with pytest.raises(ValueError, match="must be for texts that the tokenizer can write, got '☃'"):
+        processors(Sampling(logit_bias={"☃": 1.0}), tokenizer)
+    with pytest.raises(ValueError, match="a logit_bias needs a tokenizer"):
+        processors(Sampling(logit_bias={5: 1.0}))
+
+
+def test_there_is_one_sampling_for_all_or_one_for_each() -> None:
+    cold, hot = Sampling(0.0), Sampling(2.0)
+    assert one_for_each(cold, 2) == [cold, cold]
+    assert one_for_each((cold, hot), 2) == [cold, hot]
+    with pytest.raises(ValueError, match=r"one per request \(3\), got 2"):
+        one_for_each([cold, hot], 3)

@@ -127,6 +127,15 @@ def test_a_file_without_lines_is_refused(tmp_path: Path) -> None:
         read_requests(tmp_path / "empty.jsonl", None)
 
 
+def test_settings_that_do_not_fit_the_tokenizer_are_refused_before_the_first_answer(
+    mixture: Mixture, tmp_path: Path
+) -> None:
+    path = tmp_path / "prompts.jsonl"
+    path.write_text(json.dumps({"prompt": "fine"}))
+    with pytest.raises(ValueError, match="token ids from 0 to 329, got 400"):
+        require_answerable(mixture, read_requests(path, None), Sampling(max_new_tokens=6, logit_bias={400: 1.0}))
+
+
 @pytest.mark.parametrize(
     ("second", "complaint"),
     [
@@ -141,7 +150,7 @@ def test_a_request_that_cannot_be_answered_is_refused_before_the_first_answer(
     path = tmp_path / "prompts.jsonl"
     path.write_text(json.dumps({"prompt": "fine"}) + "\n" + json.dumps(second))
     with pytest.raises(ValueError, match=complaint):
-        require_answerable(mixture, read_requests(path, None), max_new_tokens=6)
+        require_answerable(mixture, read_requests(path, None), Sampling(max_new_tokens=6))
 
 
 def test_an_impossible_batch_size_is_refused(mixture: Mixture, prompts: Path) -> None:

@@ -48,7 +48,7 @@ def test_generate_stops_where_the_mixture_stops_and_pads_after_that(mixture: Mix
 
 @pytest.mark.parametrize(
     "options",
-    [{"use_cache": False}, {"prefill_chunk_size": 4}, {"prefill_chunk_size": 1}],
+    [{"use_cache": False}, {"prefill_chunk_size": 7}, {"prefill_chunk_size": 1}],
     ids=["no cache", "a prompt in pieces", "a prompt token by token"],
 )
 def test_how_the_past_is_kept_changes_no_token(mixture: Mixture, options: dict[str, object]) -> None:
@@ -265,6 +265,19 @@ def test_a_cache_hands_each_requests_past_on_with_its_experts(mixture: Mixture, 
     torch.testing.assert_close(said, face(input_ids, mask).logits[requests, -1:], atol=1e-9, rtol=0)
 
 
+def test_an_expert_that_gives_no_number_is_named(mixture: Mixture) -> None:
+    broken = mixture.bank.parameters_of("friendly")[0]
+    before = broken.detach().clone()
+    try:
+        with torch.no_grad():
+            broken.fill_(torch.nan)
+        with pytest.raises(ValueError, match=r"must be numbers, got NaN from friendly$"):
+            responses(MixtureForCausalLM(mixture, None), [0])
+    finally:
+        with torch.no_grad():
+            broken.copy_(before)
+
+
 def test_what_does_not_fit_is_refused(mixture: Mixture) -> None:
     input_ids, mask = mixture.encode(CONVERSATIONS)
     face = MixtureForCausalLM(mixture, PREFERENCES[:2])
@@ -294,5 +307,6 @@ def test_a_face_leaves_the_base_as_it_was(mixture: Mixture) -> None:
     assert (mixture.bank.base.config.to_dict(), mixture.bank.base.generation_config.to_dict()) == (config, defaults)
     assert mixture.bank.base.config._attn_implementation == attention != face.config._attn_implementation
     assert all(torch.equal(tensor, before[name]) for name, tensor in mixture.bank.state_dict().items())
+    assert face.generation_config is not mixture.bank.base.generation_config
     assert face.get_input_embeddings() is mixture.bank.base.get_input_embeddings()
     assert face.get_output_embeddings() is mixture.bank.base.get_output_embeddings()

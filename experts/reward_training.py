@@ -245,6 +245,8 @@ def train_rewards(
 ) -> dict[str, dict[str, float]]:
     """Metrics by name of reward models trained side by side, each in a process with one thread; finished ones are kept.
 
+    `output` gets them all in one file too, once every model is there.
+
     Args:
         base: folder of the base model.
         pairs: folder with `<name>/train.jsonl` and `<name>/validation.jsonl`, rows `{"prompt", "chosen", "rejected"}`.
@@ -264,15 +266,21 @@ def train_rewards(
         raise ValueError(f"pairs must hold one folder per reward model, got none in {pairs}")
     finished = {name: output / name / METRICS_FILE for name in names}
     todo = [name for name in names if not finished[name].exists()]
-    if not todo:
-        return {name: json.loads(path.read_text()) for name, path in finished.items()}
-    settings = epochs, learning_rate, batch_size, seed
+    if todo:
+        _train_side_by_side(todo, base, pairs, output, workers, (epochs, learning_rate, batch_size, seed))
+    metrics = {name: json.loads(path.read_text()) for name, path in finished.items()}
+    (output / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n")
+    return metrics
+
+
+def _train_side_by_side(
+    names: list[str], base: Path, pairs: Path, output: Path, workers: int, settings: tuple[float, float, int, int]
+) -> None:
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager, ProcessPoolExecutor(workers, mp_context=context) as pool:
         queue: Queue[Report] = manager.Queue()
-        futures = {name: pool.submit(_train_in_worker, name, base, pairs, output, queue, *settings) for name in todo}
+        futures = {name: pool.submit(_train_in_worker, name, base, pairs, output, queue, *settings) for name in names}
         show_progress(futures, queue)
-    return {name: json.loads(path.read_text()) for name, path in finished.items()}
 
 
 def command_parser() -> ArgumentParser:

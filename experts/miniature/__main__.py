@@ -78,7 +78,7 @@ STAGES = (
         "pairs/quality/validation.jsonl",
         "--count 48 --held_out 16 --rounds 1 --questions 24 --max_new_tokens 24",
     ),
-    Stage("reward models", "experts.reward_training --config CONFIGS/rewards.yaml", "rewards/quality/metrics.json"),
+    Stage("reward models", "experts.reward_training --config CONFIGS/rewards.yaml", "rewards/metrics.json"),
     Stage(
         "experts",
         "experts.train --config CONFIGS/experts.yaml",

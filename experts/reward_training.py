@@ -28,10 +28,11 @@ from peft import LoraConfig, PeftModel, TaskType
 from rich.console import Console
 from torch import Tensor
 from torch.utils.data import DataLoader
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, TrainerCallback
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase, TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import RewardConfig, RewardTrainer
 
+from experts.readout import EvidenceClassifier
 from experts.reward_progress import Report, StepReport, show_progress
 
 METRICS_FILE = "metrics.json"
@@ -104,6 +105,7 @@ def train_reward(
     batch_size: int = 32,
     centering: float = 0.01,
     seed: int = 0,
+    evidence: bool = True,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> dict[str, float]:
     """Accuracy, calibration error and seconds of a reward model trained from `base` and saved in `output`.
@@ -120,6 +122,7 @@ def train_reward(
         batch_size: pairs in a step.
         centering: weight of the squared sum of the two scores (arXiv 2312.09244, eq. 2): scores stay near zero.
         seed: for the head, the adapter and the order of the pairs.
+        evidence: whether the head reads evidence gathered over all tokens, not the last state alone (`readout`).
         callbacks: told about every step.
 
     Raises:
@@ -128,7 +131,7 @@ def train_reward(
     started = time.perf_counter()
     tokenizer = _tokenizer(base)
     trainer = RewardTrainer(
-        model=str(base),
+        model=_evidence_classifier(base, seed) if evidence else str(base),
         args=_arguments(output, learning_rate, epochs, batch_size, centering, seed),
         train_dataset=tokenize_pairs(pairs, tokenizer),
         processing_class=tokenizer,
@@ -141,6 +144,11 @@ def train_reward(
     margins = held_out_margins(trainer, tokenize_pairs(held_out, tokenizer))
     _save_adapter(trainer, output)
     return _write_metrics(Path(output), margins, len(pairs), time.perf_counter() - started)
+
+
+def _evidence_classifier(base: str | Path, seed: int) -> EvidenceClassifier:
+    torch.manual_seed(seed)
+    return EvidenceClassifier(AutoModelForCausalLM.from_pretrained(base))
 
 
 def _save_adapter(trainer: RewardTrainer, output: str | Path) -> None:
@@ -203,6 +211,7 @@ def _train_in_worker(
     learning_rate: float,
     batch_size: int,
     seed: int,
+    evidence: bool,
 ) -> dict[str, float]:
     torch.set_num_threads(1)
     datasets.disable_progress_bars()
@@ -218,6 +227,7 @@ def _train_in_worker(
         epochs=epochs,
         batch_size=batch_size,
         seed=seed,
+        evidence=evidence,
         callbacks=[StepReport(name, queue)],
     )
 
@@ -242,6 +252,7 @@ def train_rewards(
     learning_rate: float = 1e-3,
     batch_size: int = 32,
     seed: int = 0,
+    evidence: bool = True,
 ) -> dict[str, dict[str, float]]:
     """Metrics by name of reward models trained side by side, each in a process with one thread; finished ones are kept.
 
@@ -257,6 +268,7 @@ def train_rewards(
         learning_rate: of AdamW.
         batch_size: pairs in a step.
         seed: the same for every model.
+        evidence: whether heads read evidence gathered over all tokens, not the last state alone (`readout`).
 
     Raises:
         ValueError: if there are no pairs.
@@ -267,14 +279,20 @@ def train_rewards(
     finished = {name: output / name / METRICS_FILE for name in names}
     todo = [name for name in names if not finished[name].exists()]
     if todo:
-        _train_side_by_side(todo, base, pairs, output, workers, (epochs, learning_rate, batch_size, seed))
+        settings = epochs, learning_rate, batch_size, seed, evidence
+        _train_side_by_side(todo, base, pairs, output, workers, settings)
     metrics = {name: json.loads(path.read_text()) for name, path in finished.items()}
     (output / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n")
     return metrics
 
 
 def _train_side_by_side(
-    names: list[str], base: Path, pairs: Path, output: Path, workers: int, settings: tuple[float, float, int, int]
+    names: list[str],
+    base: Path,
+    pairs: Path,
+    output: Path,
+    workers: int,
+    settings: tuple[float, float, int, int, bool],
 ) -> None:
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager, ProcessPoolExecutor(workers, mp_context=context) as pool:

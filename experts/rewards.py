@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 
 from experts.adapters import Adapter, read_adapter, write_adapter
 from experts.bank import ExpertBank
+from experts.readout import evidence, last_state
 
 QUALITY = "quality"
 HEAD_WEIGHT = "score.weight"
@@ -23,24 +24,37 @@ _HEADS = ("score", "classifier")  # PEFT lists both for sequence classification;
 class RewardModels(nn.Module):
     """Scores of `D` reward models for any response, only where they are needed."""
 
-    def __init__(self, bank: ExpertBank, heads: Mapping[str, Tensor], rows_at_once: int = 128) -> None:
+    unembedding: Tensor
+
+    def __init__(
+        self,
+        bank: ExpertBank,
+        heads: Mapping[str, Tensor],
+        unembedding: Tensor | None = None,
+        rows_at_once: int = 128,
+    ) -> None:
         """Reads the bank's experts as reward models.
 
         Args:
             bank: one adapter per reward model over the trunk.
-            heads: weight `(H,)` of each model's linear head.
+            heads: weight `(H,)` or `(2H + 1,)` of each model's linear head; its size says what it reads (`readout`).
+            unembedding: weights `(V, H)` of the base's language-model head, for heads that read evidence.
             rows_at_once: rows in one pass of the trunk; bounds memory.
 
         Raises:
-            ValueError: if the heads and the adapters have different names.
+            ValueError: if the heads and the adapters have different names, or evidence cannot be read.
         """
         super().__init__()
         if set(heads) != set(bank.names):
             raise ValueError(f"every adapter must have one head, got adapters {bank.names} and heads {sorted(heads)}")
         self.bank = bank.requires_grad_(False)
         self.names = tuple(bank.names)
-        self.heads = nn.Parameter(torch.stack([heads[name].detach() for name in bank.names]), requires_grad=False)
+        self.heads = nn.ParameterList([nn.Parameter(heads[name].detach(), requires_grad=False) for name in bank.names])
         self.rows_at_once = rows_at_once
+        self.hidden_size = int(bank.base.config.get_text_config().hidden_size)
+        if unembedding is None and any(len(head) > self.hidden_size for head in self.heads):
+            raise ValueError("a head that reads evidence needs the base's language-model head, got a base without one")
+        self.register_buffer("unembedding", unembedding, persistent=False)
 
     @torch.no_grad()
     def score(
@@ -65,7 +79,7 @@ class RewardModels(nn.Module):
         wanted = torch.zeros(len(input_ids), len(self.names), dtype=torch.bool, device=input_ids.device)
         wanted[:, columns] = True if needed is None else needed.bool()
         input_ids, attention_mask = left_aligned(input_ids, attention_mask)
-        lengths, scores = attention_mask.sum(-1), self.heads.new_zeros(wanted.shape)
+        lengths, scores = attention_mask.sum(-1), self.heads[0].new_zeros(wanted.shape)
         requests, models = wanted.nonzero(as_tuple=True)  # (R,), (R,)
         for chosen in lengths[requests].argsort(stable=True).split(self.rows_at_once):
             rows = chosen[models[chosen].argsort(stable=True)]  # the bank wants the rows of one model together
@@ -76,9 +90,17 @@ class RewardModels(nn.Module):
     def _score_rows(self, input_ids: Tensor, attention_mask: Tensor, models: Tensor) -> Tensor:
         lengths = attention_mask.sum(-1)
         longest = int(lengths.max())
-        hidden = self.bank.forward_hidden(input_ids[:, :longest], attention_mask[:, :longest], models)  # (R, T, H)
-        final = hidden[torch.arange(len(hidden), device=hidden.device), lengths - 1]  # (R, H)
-        return (final * self.heads[models]).sum(-1)
+        input_ids, attention_mask = input_ids[:, :longest], attention_mask[:, :longest]
+        hidden = self.bank.forward_hidden(input_ids, attention_mask, models)  # (R, T, H)
+        scores = hidden.new_zeros(len(models))
+        for model in models.unique().tolist():
+            mine = models == model
+            if len(self.heads[model]) > self.hidden_size:
+                read = evidence(hidden[mine], input_ids[mine], attention_mask[mine], self.unembedding)
+            else:
+                read = last_state(hidden[mine], lengths[mine])
+            scores[mine] = read @ self.heads[model]
+        return scores
 
     def _number(self, name: str) -> int:
         if name not in self.names:
@@ -110,7 +132,8 @@ class RewardModels(nn.Module):
             adapter = read_adapter(folder / name, allow_saved=_HEADS)
             bank.add(name, adapter.config, adapter.state)
             heads[name] = _head(adapter, folder / name).to(trunk.dtype)  # bundles keep them in bfloat16
-        return cls(bank, heads)
+        head = base.get_output_embeddings()
+        return cls(bank, heads, None if head is None else head.weight.detach())
 
     def save(self, folder: str | Path) -> None:
         """Writes one ordinary PEFT sequence-classification folder per model, `folder/<name>/`."""

@@ -26,7 +26,6 @@ from experts.miniature.world import dimension_data
 
 Spoil = Callable[[str, random.Random], str]
 TEMPERATURES = (1.0, 1.0, 1.3, 1.6)  # of the answers drawn for each prompt; the last ones go wrong more often
-QUALITY_SHARE = 2  # pairs about quality for each pair about a dimension: it is the hardest to see
 
 
 @dataclass(frozen=True)
@@ -177,7 +176,7 @@ def make_pairs(
     Args:
         base: the folder of the base model.
         output: gets `NAME/train.jsonl` and `NAME/validation.jsonl`, rows `{"prompt", "chosen", "rejected"}`.
-        count: training pairs a dimension, and half as many as there are about quality.
+        count: training pairs a dimension.
         held_out: pairs a dimension, on validation questions, that only measure the reward model.
         rounds: answers drawn for each prompt at each temperature.
         questions: how many prompts of a split are answered; all without it.
@@ -193,8 +192,7 @@ def make_pairs(
         pool = answer_pool(model, tokenizer, asked, rounds=rounds, max_new_tokens=max_new_tokens)
         for name in names:
             rng = random.Random(f"pairs {split} {name} {seed}")
-            share = QUALITY_SHARE if name == QUALITY and split == "train" else 1
-            rows = labelled(name, asked, pool, share * number, rng)
+            rows = labelled(name, asked, pool, number, rng)
             _write(output / name / f"{split}.jsonl", rows, tokenizer)
 
 

@@ -176,6 +176,7 @@ def test_a_reward_model_learns_what_was_preferred_and_can_be_loaded(tmp_path):
         learning_rate=3e-2,
         batch_size=8,
         epochs=2,
+        evidence=False,
     )
     assert metrics["accuracy"] > 0.9
     assert json.loads((tmp_path / "rewards" / "five" / "metrics.json").read_text()) == metrics

@@ -1,0 +1,95 @@
+import datasets
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from test_rewards import favouring_pairs, word_tokenizer
+from tiny_exam import PAD, tiny_base, tiny_classifier
+
+from experts.readout import LIKELIHOOD_SCALE, EvidenceClassifier, evidence
+from experts.reward_training import tokenize_pairs, train_reward
+from experts.rewards import RewardModels
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.* is deprecated")  # inside TRL and PEFT
+
+
+@pytest.fixture(scope="module")
+def texts():
+    """More rows than are read at once, of different lengths."""
+    ids = torch.randint(3, 40, (20, 9), generator=torch.Generator().manual_seed(0))
+    mask = (torch.arange(9)[None] < torch.tensor([9, 4, 7, 2, 8] * 4)[:, None]).long()
+    return torch.where(mask.bool(), ids, PAD), mask
+
+
+def test_evidence_is_what_a_loop_over_the_tokens_gathers(texts):
+    base = tiny_base()
+    ids, mask = texts
+    hidden = base.model(input_ids=ids, attention_mask=mask).last_hidden_state.detach()
+    read = evidence(hidden, ids, mask, base.lm_head.weight)
+    for row, length in enumerate(mask.sum(-1).tolist()):
+        states, mean, likelihood = hidden[row], torch.zeros(16, dtype=torch.float64), 0.0
+        for token in range(1, length):
+            mean += states[token] / (length - 1)
+            likelihood += (base.lm_head.weight @ states[token - 1]).log_softmax(-1)[ids[row, token]].item()
+        expected = torch.cat([states[length - 1], mean, torch.tensor([LIKELIHOOD_SCALE * likelihood / (length - 1)])])
+        torch.testing.assert_close(read[row], expected)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A classifier over evidence with an adapter, and the folder it was saved in."""
+    folder = tmp_path_factory.mktemp("rewards")
+    config = LoraConfig(task_type=TaskType.SEQ_CLS, r=2, lora_alpha=6, target_modules="all-linear")
+    model = get_peft_model(EvidenceClassifier(tiny_base()), config, autocast_adapter_dtype=False)
+    generator = torch.Generator().manual_seed(0)
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+    model.save_pretrained(folder / "quality")
+    return model.eval(), folder
+
+
+def test_a_stored_head_over_evidence_scores_as_it_was_trained(trained, texts, tmp_path):
+    model, folder = trained
+    expected = model(input_ids=texts[0], attention_mask=texts[1]).logits[:, 0]
+    rewards = RewardModels.load(folder, tiny_base())
+    torch.testing.assert_close(rewards.score(*texts)[:, 0], expected)
+    rewards.save(tmp_path)
+    again = PeftModel.from_pretrained(
+        EvidenceClassifier(tiny_base()), tmp_path / "quality", autocast_adapter_dtype=False
+    )
+    torch.testing.assert_close(again.eval()(input_ids=texts[0], attention_mask=texts[1]).logits[:, 0], expected)
+
+
+def test_heads_over_the_last_state_and_over_evidence_stand_side_by_side(trained, texts):
+    expected = RewardModels.load(trained[1], tiny_base()).score(*texts)
+    config = LoraConfig(task_type=TaskType.SEQ_CLS, r=2, target_modules="all-linear")
+    plain = get_peft_model(tiny_classifier(), config, autocast_adapter_dtype=False)
+    plain.save_pretrained(trained[1] / "ant")
+    both = RewardModels.load(trained[1], tiny_base())
+    assert both.names == ("ant", "quality")
+    torch.testing.assert_close(both.score(*texts)[:, [1]], expected)
+
+
+def test_evidence_needs_the_language_model_head(trained):
+    with pytest.raises(ValueError, match="needs the base's language-model head"):
+        RewardModels.load(trained[1], tiny_classifier())
+    with pytest.raises(ValueError, match="LlamaForSequenceClassification has none"):
+        EvidenceClassifier(tiny_classifier())
+
+
+def test_a_reward_model_over_evidence_learns_what_was_preferred_and_can_be_loaded(tmp_path):
+    base = tiny_base().float()
+    base.save_pretrained(tmp_path / "base")
+    word_tokenizer().save_pretrained(tmp_path / "base")
+    held_out = favouring_pairs(24, seed=1)
+    settings = {"learning_rate": 3e-2, "batch_size": 8, "epochs": 2}
+    metrics = train_reward(
+        tmp_path / "base", favouring_pairs(96, seed=0), held_out, tmp_path / "rewards" / "five", **settings
+    )
+    assert metrics["accuracy"] > 0.9
+    rewards = RewardModels.load(tmp_path / "rewards", tiny_base().float())
+    assert rewards.heads[0].shape == (33,)
+    tokens: datasets.Dataset = tokenize_pairs(held_out, word_tokenizer())
+    chosen, rejected = (torch.tensor(tokens[side][:]) for side in ("chosen_ids", "rejected_ids"))
+    margins = rewards.score(chosen, torch.ones_like(chosen)) - rewards.score(rejected, torch.ones_like(rejected))
+    assert float(margins.mean()) == pytest.approx(metrics["mean_margin"], rel=1e-2)  # that one is measured in bfloat16

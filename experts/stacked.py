@@ -171,8 +171,8 @@ class StackedAdapter(nn.Module):
         rank = max(self.down[name].shape[0] for name in mine)
         no_down = torch.zeros_like(self.down[mine[0]][:1])  # (1, in)
         no_up = torch.zeros_like(self.up[mine[0]][:, :1])  # (out, 1)
-        downs = [_padded(self.down.get(name, no_down), rank, 0) for name in names]
-        ups = [_padded(self.up.get(name, no_up), rank, 1) for name in names]
+        downs = [padded(self.down.get(name, no_down), rank, 0) for name in names]
+        ups = [padded(self.up.get(name, no_up), rank, 1) for name in names]
         scalings = ups[0].new_tensor([self.scalings.get(name, 0.0) for name in names])
         up = torch.stack(ups) * scalings.view(-1, 1, 1)  # (G, out, r)
         return torch.stack(downs).transpose(1, 2), up.transpose(1, 2)
@@ -183,7 +183,7 @@ class StackedAdapter(nn.Module):
         return super()._apply(fn, recurse)
 
 
-def _padded(factor: Tensor, rank: int, dim: int) -> Tensor:
+def padded(factor: Tensor, rank: int, dim: int) -> Tensor:
     """The factor with zeros up to `rank` along `dim`."""
     missing = rank - factor.shape[dim]
     if missing == 0:

@@ -65,9 +65,7 @@ def encoded_dialogues(
         yield from zip(encoded["input_ids"], encoded["assistant_masks"], strict=True)
 
 
-def sft_arguments(
-    output: Path, steps: int, batch_size: int, learning_rate: float, bf16: bool, seed: int
-) -> SFTConfig:
+def sft_arguments(output: Path, steps: int, batch_size: int, learning_rate: float, bf16: bool, seed: int) -> SFTConfig:
     """What the trainer is told: rows in their order, a cosine after a short warm-up, checkpoints to go on from."""
     return SFTConfig(
         output_dir=str(output),
@@ -115,7 +113,9 @@ def pretrain(
         bf16: multiply in bfloat16 (the weights stay in float32), 1.7 times as fast where the processor can.
         seed: of the dialogues, the initial weights and the order.
     """
-    texts = (message["content"] for dialogue in islice(dialogues(seed=seed), TOKENIZER_DIALOGUES) for message in dialogue)
+    texts = (
+        message["content"] for dialogue in islice(dialogues(seed=seed), TOKENIZER_DIALOGUES) for message in dialogue
+    )
     tokenizer = train_tokenizer(texts, output, vocab_size=vocab_size)
     torch.manual_seed(seed)
     model = LlamaForCausalLM(base_config(tokenizer, hidden_size=hidden_size, layers=layers))

@@ -129,8 +129,8 @@ def test_narrowed_targets_are_read_from_the_tensors(
 
 
 def test_rank_stabilised_scaling_divides_by_the_square_root() -> None:
-    assert AdapterConfig(4, 8, ("q_proj",)).scaling == 2
-    assert AdapterConfig(4, 8, ("q_proj",), use_rslora=True).scaling == 4
+    assert AdapterConfig(4, 8, ("q_proj",)).scaling_of("q_proj") == 2
+    assert AdapterConfig(4, 8, ("q_proj",), use_rslora=True).scaling_of("q_proj") == 4
 
 
 @pytest.mark.parametrize(
@@ -141,8 +141,7 @@ def test_rank_stabilised_scaling_divides_by_the_square_root() -> None:
         ({"lora_bias": True}, "lora_bias=True: biases are not stacked"),
         ({"bias": "all"}, "bias='all'"),
         ({"modules_to_save": ["lm_head"]}, r"modules_to_save=\['lm_head'\].*train without"),
-        ({"rank_pattern": {"q_proj": 8}}, "one rank per expert"),
-        ({"alpha_pattern": {"q_proj": 8}}, "one alpha per expert"),
+        ({"use_nextlora": True}, r"settings known here, got \['use_nextlora'\]: convert it"),
         ({"trainable_token_indices": [1]}, "embeddings are not adapted"),
         ({"target_parameters": ["w"]}, "only modules are adapted"),
         ({"layer_replication": [[0, 2]]}, "layers are not replicated"),

@@ -27,7 +27,12 @@ def test_no_question_belongs_to_two_splits():
 
 
 def test_test_questions_are_never_asked_in_training_dialogues():
-    asked = {message["content"] for dialogue in islice(dialogues(), 3000) for message in dialogue if message["role"] == "user"}
+    asked = {
+        message["content"]
+        for dialogue in islice(dialogues(), 3000)
+        for message in dialogue
+        if message["role"] == "user"
+    }
     held_out = {prompt.messages[-1]["content"] for prompt in prompts("test")}
     assert len(held_out & asked) == 0
 

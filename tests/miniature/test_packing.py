@@ -24,9 +24,7 @@ def test_a_text_longer_than_a_row_is_refused():
 
 def test_a_packed_text_reads_as_it_does_alone():
     torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=16, hidden_size=8, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2
-    )
+    config = LlamaConfig(vocab_size=16, hidden_size=8, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2)
     model = LlamaForCausalLM(config).double().eval()
     (row,) = packed(TEXTS, 9, pad_id=0)
     together = model(

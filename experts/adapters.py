@@ -118,6 +118,15 @@ class Adapter:
     saved: Mapping[str, Tensor] = field(default_factory=dict)
     task_type: str = "CAUSAL_LM"
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether every module's A or B is zero, as before training, so that the adapter changes nothing."""
+        heard: dict[str, bool] = {}
+        for key, tensor in self.state.items():
+            module = key.removesuffix(DOWN).removesuffix(UP)
+            heard[module] = heard.get(module, True) and bool(tensor.any())
+        return not any(heard.values())
+
 
 def read_adapter(folder: str | Path, allow_saved: Sequence[str] = ()) -> Adapter:
     """Reads an ordinary PEFT LoRA folder.
@@ -175,7 +184,8 @@ def write_adapter(folder: str | Path, adapter: Adapter, fan_in_fan_out: bool = F
         PEFT_PREFIX + key: tensor.detach().contiguous() for key, tensor in {**adapter.state, **adapter.saved}.items()
     }
     save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
-    (folder / CONFIG_FILE).write_text(json.dumps(raw, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    # Sorted on the outside only: of two patterns that mean the same module, the first one counts.
+    (folder / CONFIG_FILE).write_text(json.dumps(dict(sorted(raw.items())), indent=2) + "\n", encoding="utf-8")
 
 
 def _existing(path: Path) -> Path:

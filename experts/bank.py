@@ -291,6 +291,6 @@ class ExpertBank(nn.Module):
 def _trained(name: str, source: str | Path) -> Adapter:
     """The adapter of a folder or hub id, if it changes something."""
     adapter = read_adapter(located(source, (CONFIG_FILE, WEIGHTS_FILE)))
-    if not any(bool(tensor.any()) for key, tensor in adapter.state.items() if key.endswith(UP)):
-        raise ValueError(f"expert {name!r} must change some logit, got only zeros in its B factors: is it trained?")
+    if adapter.is_silent:
+        raise ValueError(f"expert {name!r} must change some logit, got zeros in A or B of every module: is it trained?")
     return adapter

@@ -190,8 +190,9 @@ def _frozen(model: PreTrainedModel) -> PreTrainedModel:
 def _read(source: str | Path, base: PreTrainedModel) -> PreTrainedModel:
     """The model of a folder or hub id, in the base's dtype and on its device."""
     where, revision = (str(source), None) if Path(source).is_dir() else split_revision(str(source))
-    model = AutoModelForCausalLM.from_pretrained(where, revision=revision or "main", dtype=base.dtype)
-    return model.to(base.device)
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(where, revision=revision or "main", dtype=base.dtype)
+    nn.Module.to(model, base.device)
+    return model
 
 
 def _vocabulary(model: PreTrainedModel) -> int:

@@ -133,7 +133,7 @@ def test_narrowed_targets_are_read_from_the_tensors(
 PATTERNS: list[dict[str, Any]] = [
     {"rank_pattern": {"layers.1.self_attn.q_proj": 4}},
     {"alpha_pattern": {"v_proj": 1, "^model.layers.0.self_attn.q_proj": 20}},
-    {"rank_pattern": {"v_proj": 3, r"layers\.0\..*": 1}, "alpha_pattern": {"self_attn.v_proj": 5}, "use_rslora": True},
+    {"rank_pattern": {r"layers\.0\..*": 1, "v_proj": 3}, "alpha_pattern": {"self_attn.v_proj": 5}, "use_rslora": True},
 ]
 
 
@@ -160,6 +160,13 @@ def test_a_fresh_expert_has_the_ranks_of_its_pattern(llama_base: PreTrainedModel
     bank.add("fresh", AdapterConfig(2, 8, ("q_proj", "v_proj"), rank_pattern={"v_proj": 5}))
     assert {len(factor) for key, factor in bank.state_of("fresh").items() if "q_proj.lora_A" in key} == {2}
     assert {len(factor) for key, factor in bank.state_of("fresh").items() if "v_proj.lora_A" in key} == {5}
+
+
+def test_of_two_patterns_that_mean_a_module_the_first_counts_on_disk_too(tmp_path: Path) -> None:
+    config = AdapterConfig(2, 8, ("v_proj",), rank_pattern={"v_proj": 3, "self_attn.v_proj": 1})
+    write_adapter(tmp_path, Adapter(config, {}))
+    assert read_adapter(tmp_path).config == config
+    assert read_adapter(tmp_path).config.rank_of("layers.0.self_attn.v_proj") == 3
 
 
 def test_patterns_that_name_the_whole_module_reach_the_bare_trunk(llama_base: PreTrainedModel) -> None:

@@ -148,6 +148,9 @@ class StackedAdapter(nn.Module):
                 f"a layer with adapters must be given {layout.rows} rows, got {output.shape[0]}: "
                 "layers that regroup tokens (such as routed experts) cannot be adapted"
             )
+        if torch.is_grad_enabled() and output._is_view():
+            # Quantised layers give views out of functions of their own, whose gradient an addition in place would lose.
+            output = output.clone()
         down, up = self._stack(layout.names)  # (G, in, r), (G, r, out)
         layout.add_update(output, inputs[0], down, up)
         return output

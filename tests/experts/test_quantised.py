@@ -1,15 +1,17 @@
 """A quantised base keeps its layers: adapters hang on them and read as PEFT's do on the same base."""
 
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from households import Household
 from peft import PeftModel
-from torch import nn
+from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel, TorchAoConfig
 
-from experts.bank import ExpertBank, Rows
+from experts.bank import AdapterConfig, ExpertBank, Rows
 from experts.targets import is_linear, widths
 
 quantization = pytest.importorskip("torchao.quantization")
@@ -73,3 +75,38 @@ def test_a_quantised_layer_that_is_still_linear_is_adapted_by_its_named_widths()
 
     assert is_linear(Linear4bit())
     assert widths(Linear4bit()) == (6, 4)
+
+
+class OwnFunction(torch.autograd.Function):
+    """A product whose result is a view, as that of bitsandbytes' 8-bit layers is."""
+
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(weight)
+        return (inputs.flatten(0, 1) @ weight.T).view(*inputs.shape[:2], -1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient @ ctx.saved_tensors[0], None
+
+
+@pytest.mark.parametrize("experts", [[0, 1], [-1, 0], [0, 0, 1]])
+def test_a_layer_that_computes_by_a_function_of_its_own_keeps_its_gradient(
+    llama_base: PreTrainedModel, experts: list[int]
+) -> None:
+    text, gradients = torch.tensor([[3, 4], [5, 6], [7, 8]])[: len(experts)], []
+    for own in (False, True):
+        base = deepcopy(llama_base)
+        if own:
+            for layer in (part for part in base.model.modules() if isinstance(part, nn.Linear)):
+                layer.forward = lambda inputs, layer=layer: OwnFunction.apply(inputs, layer.weight)
+        bank = ExpertBank(base)
+        for seed, name in enumerate("ab"):
+            bank.add(name, AdapterConfig(2, 4, "all-linear"))
+            for parameter in bank.parameters_of(name):
+                nn.init.normal_(parameter, std=0.3, generator=torch.Generator().manual_seed(seed))
+        bank.forward_rows(text, torch.ones_like(text), torch.tensor(experts)).logits.square().sum().backward()
+        gradients.append([parameter.grad for parameter in bank.parameters_of("a")])
+    for plain, own_function in zip(*gradients, strict=True):
+        assert plain.any()
+        torch.testing.assert_close(own_function, plain, atol=1e-10, rtol=1e-10)

@@ -15,7 +15,6 @@ from experts.bank import AdapterConfig, ExpertBank, Rows
 from experts.targets import is_linear, widths
 
 quantization = pytest.importorskip("torchao.quantization")
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 TEXT = torch.tensor([[3, 4, 5, 6], [7, 8, 9, 10]])
 ONES = torch.ones_like(TEXT)

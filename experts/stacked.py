@@ -90,17 +90,25 @@ class Routing:
     """Which rows belong to whom in the forward pass that is running; None outside of one. One thread at a time."""
 
     def __init__(self) -> None:
-        """Starts outside of any forward pass."""
+        """Starts outside of any forward pass, without layers."""
         self.layout: Layout | None = None
+        self.layers: list[StackedAdapter] = []
 
     @contextmanager
     def along(self, layout: Layout) -> Iterator[None]:
-        """Routes the rows of one forward pass."""
-        self.layout = layout
+        """Routes the rows of one forward pass.
+
+        Factors are stacked before the pass and not in it, so that a compiled pass holds nothing but products.
+        """
         try:
+            for layer in self.layers:
+                layer.prepare(layout.names)
+            self.layout = layout
             yield
         finally:
             self.layout = None
+            for layer in self.layers:
+                layer.release()
 
 
 class StackedAdapter(nn.Module):
@@ -120,7 +128,9 @@ class StackedAdapter(nn.Module):
         self.up = nn.ParameterDict()
         self.scalings: dict[str, float] = {}
         self._routing = routing
+        routing.layers.append(self)
         self._kept: tuple[object, tuple[Tensor, Tensor]] | None = None
+        self._ready: tuple[Tensor, Tensor] | None = None  # (G, in, r), (G, r, out)
 
     def add(self, name: str, down: Tensor, up: Tensor, scaling: float) -> None:
         """Takes in an expert's factors, `down` (r, in) and `up` (out, r)."""
@@ -141,7 +151,7 @@ class StackedAdapter(nn.Module):
             ValueError: If the layer does not keep one leading entry per row.
         """
         layout = self._routing.layout
-        if layout is None or self.down.keys().isdisjoint(layout.names):
+        if layout is None or self._ready is None:
             return output
         if output.shape[0] != layout.rows:
             raise ValueError(
@@ -151,9 +161,16 @@ class StackedAdapter(nn.Module):
         if torch.is_grad_enabled() and output._is_view():
             # Quantised layers give views out of functions of their own, whose gradient an addition in place would lose.
             output = output.clone()
-        down, up = self._stack(layout.names)  # (G, in, r), (G, r, out)
-        layout.add_update(output, inputs[0], down, up)
+        layout.add_update(output, inputs[0], *self._ready)
         return output
+
+    def prepare(self, names: tuple[str, ...]) -> None:
+        """Stacks the factors of these experts for the pass that follows, if one of them adapts this layer."""
+        self._ready = None if self.down.keys().isdisjoint(names) else self._stack(names)
+
+    def release(self) -> None:
+        """Forgets what the pass needed."""
+        self._ready = None
 
     def _stack(self, names: tuple[str, ...]) -> tuple[Tensor, Tensor]:
         """The factors of these experts, (G, in, r) and (G, r, out), scaled; kept while nothing changes."""

@@ -150,9 +150,10 @@ class StackedAdapter(nn.Module):
         Raises:
             ValueError: If the layer does not keep one leading entry per row.
         """
-        layout = self._routing.layout
-        if layout is None or self._ready is None:
+        if self._ready is None:
             return output
+        layout = self._routing.layout
+        assert layout is not None  # factors are ready within a routed pass only
         if output.shape[0] != layout.rows:
             raise ValueError(
                 f"a layer with adapters must be given {layout.rows} rows, got {output.shape[0]}: "

@@ -70,6 +70,18 @@ def test_stacked_products_equal_one_row_after_the_other(
     torch.testing.assert_close(updated, expected, atol=1e-12, rtol=0)
 
 
+def test_an_output_that_lies_crosswise_in_memory_is_updated_too() -> None:
+    layer, generator = a_layer(), torch.Generator().manual_seed(2)
+    inputs = torch.randn(2, 3, 5, generator=generator).double()
+    outputs = torch.randn(2, 4, 3, generator=generator).double().transpose(1, 2)
+    with torch.no_grad(), layer._routing.along(Layout.of([0, 1], NAMES, inputs.device)):
+        updated = layer.update(nn.Identity(), (inputs,), outputs.clone(memory_format=torch.preserve_format))
+    with torch.no_grad(), layer._routing.along(Layout.of([0, 1], NAMES, inputs.device)):
+        expected = layer.update(nn.Identity(), (inputs,), outputs.contiguous())
+    torch.testing.assert_close(updated, expected, atol=1e-12, rtol=0)
+    assert not torch.allclose(updated, outputs)
+
+
 def test_a_layer_that_regroups_tokens_is_refused() -> None:
     layer = a_layer()
     layout = Layout.of([0, 1], NAMES, torch.device("cpu"))

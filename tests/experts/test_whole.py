@@ -9,7 +9,7 @@ import pytest
 import torch
 from households import VOCABULARY, tiny_base
 from torch import Tensor, nn
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from decoding.sampling import Sampling
 from experts.bank import ExpertBank
@@ -122,6 +122,21 @@ def test_folders_are_read_in_the_order_given_and_saved_again(
     rows = Rows.of(torch.ones(3, 2))
     before, after = models.read(PROMPTS, MASK, rows), again.read(PROMPTS, MASK, rows)
     torch.testing.assert_close(after.experts[REAL], before.experts.flip(2)[REAL], **EXACT)
+
+
+def test_a_hub_id_is_read_at_its_revision(models: WholeModels, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, object]] = []
+
+    def from_pretrained(where: str, **settings: object) -> PreTrainedModel:
+        asked.append({"where": where, **settings})
+        return another(6)
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", from_pretrained)
+    models.add("pinned", "someone/kind@v1")
+    models.replace("pinned", "someone/kind")
+    assert asked == [
+        {"where": "someone/kind", "revision": revision, "dtype": torch.float64} for revision in ("v1", "main")
+    ]
 
 
 @torch.no_grad()

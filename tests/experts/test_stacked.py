@@ -72,11 +72,11 @@ def test_stacked_products_equal_one_row_after_the_other(
 
 def test_an_output_that_lies_crosswise_in_memory_is_updated_too() -> None:
     layer, generator = a_layer(), torch.Generator().manual_seed(2)
-    inputs = torch.randn(2, 3, 5, generator=generator).double()
-    outputs = torch.randn(2, 4, 3, generator=generator).double().transpose(1, 2)
-    with torch.no_grad(), layer._routing.along(Layout.of([0, 1], NAMES, inputs.device)):
+    inputs = torch.randn(4, 3, 5, generator=generator).double()
+    outputs = torch.randn(4, 4, 3, generator=generator).double().transpose(1, 2)
+    with torch.no_grad(), layer._routing.along(Layout.of([0, 0, 1, 1], NAMES, inputs.device)):
         updated = layer.update(nn.Identity(), (inputs,), outputs.clone(memory_format=torch.preserve_format))
-    with torch.no_grad(), layer._routing.along(Layout.of([0, 1], NAMES, inputs.device)):
+    with torch.no_grad(), layer._routing.along(Layout.of([0, 0, 1, 1], NAMES, inputs.device)):
         expected = layer.update(nn.Identity(), (inputs,), outputs.contiguous())
     torch.testing.assert_close(updated, expected, atol=1e-12, rtol=0)
     assert not torch.allclose(updated, outputs)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -18,6 +18,7 @@ from torch import Tensor
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 PEFT_PREFIX = "base_model.model."
+Number = TypeVar("Number", int, float)
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"
 
 _CONVERT = "convert it with `peft.convert_to_lora`, or train plain LoRA"
@@ -26,8 +27,6 @@ _REFUSED = {
     "lora_bias": f"biases are not stacked; train with lora_bias=False, or {_CONVERT}",
     "use_qalora": f"pooled inputs are not stacked; {_CONVERT}",
     "use_bdlora": f"block-diagonal factors are not stacked; {_CONVERT}",
-    "rank_pattern": f"one rank per expert is supported; train without rank_pattern, or {_CONVERT}",
-    "alpha_pattern": f"one alpha per expert is supported; train without alpha_pattern, or {_CONVERT}",
     "target_parameters": "only modules are adapted; train with target_modules",
     "trainable_token_indices": "embeddings are not adapted; train without trainable_token_indices",
     "layer_replication": "layers are not replicated; train on a base whose layers are already replicated",
@@ -37,6 +36,14 @@ _REFUSED = {
     "kasa_config": "KaSA truncates the base's weights; train plain LoRA",
     "velora_config": f"VeLoRA is not supported; {_CONVERT}",
     "monteclora_config": f"MonteCLoRA is not supported; {_CONVERT}",
+}
+_KNOWN = {
+    *("peft_type", "task_type", "r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern", "bias"),
+    *("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "modules_to_save"),
+    # How it was trained or where it came from; none of it changes what the finished factors compute.
+    *("init_lora_weights", "loftq_config", "eva_config", "corda_config", "lora_ga_config", "lora_dropout"),
+    *("base_model_name_or_path", "revision", "auto_mapping", "inference_mode", "peft_version", "runtime_config"),
+    *("fan_in_fan_out", "megatron_core", "qalora_group_size", "ensure_weight_tying"),
 }
 _REWRITES_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
 """Initialisations that subtract something from the base's weights, so that the folder alone is not the whole update."""
@@ -52,31 +59,41 @@ class AdapterConfig:
         target_modules: Module names or the last parts of them, as in PEFT; a string is a regular expression over whole
             names, or `all-linear` for every linear layer below the head.
         use_rslora: Divide by sqrt(r) instead of r (rank-stabilised LoRA, arXiv 2312.03732).
+        rank_pattern: Ranks of the modules that differ, by their name or a regular expression over its end, as in PEFT.
+        alpha_pattern: Alphas of the modules that differ, likewise.
 
     Raises:
-        ValueError: If the rank is below one, alpha is not finite, or nothing is targeted.
+        ValueError: If a rank is below one, an alpha is not finite, or nothing is targeted.
     """
 
     rank: int
     alpha: float
     target_modules: tuple[str, ...] | str
     use_rslora: bool = False
+    rank_pattern: Mapping[str, int] = field(default_factory=dict)
+    alpha_pattern: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuses shapes that cannot be built."""
-        if self.rank < 1:
-            raise ValueError(f"an adapter's rank must be at least 1, got {self.rank}")
-        if not math.isfinite(self.alpha):
-            raise ValueError(f"an adapter's alpha must be finite, got {self.alpha}")
+        for rank in (self.rank, *self.rank_pattern.values()):
+            if rank < 1:
+                raise ValueError(f"an adapter's rank must be at least 1, got {rank}")
+        for alpha in (self.alpha, *self.alpha_pattern.values()):
+            if not math.isfinite(alpha):
+                raise ValueError(f"an adapter's alpha must be finite, got {alpha}")
         if not self.target_modules:
             raise ValueError(f"an adapter must target at least one module, got {self.target_modules!r}")
         if not isinstance(self.target_modules, str):
             object.__setattr__(self, "target_modules", tuple(self.target_modules))
 
-    @property
-    def scaling(self) -> float:
-        """What the update `B A x` is multiplied with: alpha / r, or alpha / sqrt(r) when rank-stabilised."""
-        return self.alpha / (math.sqrt(self.rank) if self.use_rslora else self.rank)
+    def rank_of(self, *names: str) -> int:
+        """Inner width r of the factors of the module that goes by these names."""
+        return _by_pattern(self.rank_pattern, names, self.rank)
+
+    def scaling_of(self, *names: str) -> float:
+        """What this module's update `B A x` is multiplied with: alpha / r, or alpha / sqrt(r) when rank-stabilised."""
+        rank, alpha = self.rank_of(*names), _by_pattern(self.alpha_pattern, names, self.alpha)
+        return alpha / (math.sqrt(rank) if self.use_rslora else rank)
 
     def targets(self, module: str) -> bool:
         """Whether the module of this name is adapted, by PEFT's rules (`all-linear` is the bank's to resolve)."""
@@ -101,6 +118,15 @@ class Adapter:
     saved: Mapping[str, Tensor] = field(default_factory=dict)
     task_type: str = "CAUSAL_LM"
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether every module's A or B is zero, as before training, so that the adapter changes nothing."""
+        heard: dict[str, bool] = {}
+        for key, tensor in self.state.items():
+            module = key.removesuffix(DOWN).removesuffix(UP)
+            heard[module] = heard.get(module, True) and bool(tensor.any())
+        return not any(heard.values())
+
 
 def read_adapter(folder: str | Path, allow_saved: Sequence[str] = ()) -> Adapter:
     """Reads an ordinary PEFT LoRA folder.
@@ -123,8 +149,7 @@ def read_adapter(folder: str | Path, allow_saved: Sequence[str] = ()) -> Adapter
     _refuse_unusable(folder, tensors, allow_saved)
     state = {key: tensor for key, tensor in tensors.items() if key.endswith((DOWN, UP))}
     saved = {key: tensor for key, tensor in tensors.items() if key not in state}
-    config = AdapterConfig(raw["r"], raw["lora_alpha"], _targets(raw, state), bool(raw.get("use_rslora")))
-    return Adapter(config, state, saved, raw.get("task_type") or "CAUSAL_LM")
+    return Adapter(_config_of(raw, state), state, saved, raw.get("task_type") or "CAUSAL_LM")
 
 
 def write_adapter(folder: str | Path, adapter: Adapter, fan_in_fan_out: bool = False) -> None:
@@ -147,6 +172,8 @@ def write_adapter(folder: str | Path, adapter: Adapter, fan_in_fan_out: bool = F
         "lora_alpha": config.alpha,
         "lora_dropout": 0.0,
         "use_rslora": config.use_rslora,
+        "rank_pattern": dict(config.rank_pattern),
+        "alpha_pattern": dict(config.alpha_pattern),
         "target_modules": targets,
         "modules_to_save": sorted({key.rpartition(".")[0] for key in adapter.saved}) or None,
         "bias": "none",
@@ -157,7 +184,8 @@ def write_adapter(folder: str | Path, adapter: Adapter, fan_in_fan_out: bool = F
         PEFT_PREFIX + key: tensor.detach().contiguous() for key, tensor in {**adapter.state, **adapter.saved}.items()
     }
     save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
-    (folder / CONFIG_FILE).write_text(json.dumps(raw, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    # Sorted on the outside only: of two patterns that mean the same module, the first one counts.
+    (folder / CONFIG_FILE).write_text(json.dumps(dict(sorted(raw.items())), indent=2) + "\n", encoding="utf-8")
 
 
 def _existing(path: Path) -> Path:
@@ -175,12 +203,30 @@ def _plain(key: str) -> str:
     return key.removeprefix(PEFT_PREFIX)
 
 
+def _by_pattern(patterns: Mapping[str, Number], names: Sequence[str], otherwise: Number) -> Number:
+    """The value of the first pattern that means one of these names, by PEFT's rule."""
+    matches = (value for key, value in patterns.items() if any(re.match(rf"(.*\.)?({key})$", name) for name in names))
+    return next(matches, otherwise)
+
+
+def _config_of(raw: Mapping[str, Any], state: Mapping[str, Tensor]) -> AdapterConfig:
+    """The part of PEFT's configuration that says what is computed."""
+    return AdapterConfig(
+        rank=raw["r"],
+        alpha=raw["lora_alpha"],
+        target_modules=_targets(raw, state),
+        use_rslora=bool(raw.get("use_rslora")),
+        rank_pattern=raw.get("rank_pattern") or {},
+        alpha_pattern=raw.get("alpha_pattern") or {},
+    )
+
+
 def _targets(raw: Mapping[str, Any], state: Mapping[str, Tensor]) -> tuple[str, ...] | str:
     """The targets as written, or spelled out from the tensors when further settings narrow them down."""
     narrowed = any(raw.get(name) for name in ("exclude_modules", "layers_pattern"))
     if narrowed or raw.get("layers_to_transform") is not None:
         return tuple(sorted(key.removesuffix(DOWN) for key in state if key.endswith(DOWN)))
-    written = raw["target_modules"]
+    written = raw.get("target_modules") or [key.removesuffix(DOWN) for key in state if key.endswith(DOWN)]
     return written if isinstance(written, str) else tuple(sorted(written))
 
 
@@ -191,6 +237,8 @@ def _refuse_unsupported(folder: Path, raw: Mapping[str, Any], allow_saved: Seque
     for name, way_out in _REFUSED.items():
         if raw.get(name):
             raise ValueError(f"{folder} must hold plain LoRA, got {name}={raw[name]!r}: {way_out}")
+    if unknown := sorted(name for name in raw.keys() - _KNOWN - _REFUSED.keys() if raw[name]):
+        raise ValueError(f"{folder} must be configured by settings known here, got {unknown}: {_CONVERT}")
     if raw.get("bias", "none") != "none":
         raise ValueError(f"{folder} must hold an adapter with bias='none', got bias={raw['bias']!r}: train without it")
     if extra := set(raw.get("modules_to_save") or ()) - set(allow_saved):

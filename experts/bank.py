@@ -6,20 +6,32 @@ The base stays as it was: adapters hang on its layers as forward hooks that do n
 so it can be saved, generate by itself, and carry a second bank (reward models) at the same time.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from types import MethodType
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from transformers import Cache, DynamicCache, PreTrainedModel
+from transformers import Cache, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from experts.adapters import DOWN, UP, Adapter, AdapterConfig, read_adapter, write_adapter
+from experts.adapters import (
+    CONFIG_FILE,
+    DOWN,
+    UP,
+    WEIGHTS_FILE,
+    Adapter,
+    AdapterConfig,
+    read_adapter,
+    write_adapter,
+)
+from experts.hub import located
+from experts.passes import arguments, fresh_cache, last_hidden
 from experts.rows import Reading, Rows, RowsOutput
 from experts.stacked import Layout, Routing, StackedAdapter
-from experts.targets import fitting, fresh, targeted
+from experts.targets import Factors, fitting, fresh, names_of, targeted
 
 __all__ = ["AdapterConfig", "ExpertBank", "Reading", "Rows", "RowsOutput"]
 
@@ -39,23 +51,25 @@ class ExpertBank(nn.Module):
         self.names: list[str] = []
         self.configs: dict[str, AdapterConfig] = {}
         self._routing = Routing()
+        self._compiled: Callable[..., object] | None = None
         # A module's name may not hold dots, so slashes stand for them.
         self._layers = nn.ModuleDict()
 
     @classmethod
-    def load(cls, base: PreTrainedModel, folders: Mapping[str, str | Path]) -> "ExpertBank":
+    def load(cls, base: PreTrainedModel, sources: Mapping[str, str | Path]) -> "ExpertBank":
         """Reads experts from ordinary PEFT folders, in the order given.
+
+        Args:
+            base: As for the bank itself.
+            sources: For each name a folder, or a hub id `owner/name` or `owner/name@revision`.
 
         Raises:
             ValueError: If a folder holds something other than plain LoRA, does not fit the base, or changes nothing.
+            FileNotFoundError: If there is no such folder or repository.
         """
         bank = cls(base)
-        for name, folder in folders.items():
-            adapter = read_adapter(folder)
-            if not any(bool(tensor.any()) for key, tensor in adapter.state.items() if key.endswith(UP)):
-                raise ValueError(
-                    f"expert {name!r} must change some logit, got only zeros in its B factors: is it trained?"
-                )
+        for name, source in sources.items():
+            adapter = _trained(name, source)
             bank.add(name, adapter.config, adapter.state)
         return bank
 
@@ -85,25 +99,34 @@ class ExpertBank(nn.Module):
         """
         if not name or "." in name or name in self.names:
             raise ValueError(f"an expert's name must be new and without dots, got {name!r} beside {self.names}")
-        modules = targeted(self.base, config)
-        if state is None:
-            factors = fresh(modules, config.rank, generator)
-        else:
-            factors = fitting(self.base, state, modules, config.rank)
-        for module, (down, up) in factors.items():
-            place = next(modules[module].parameters()).device
-            copies = [factor.detach().to(place, self._dtype, copy=True) for factor in (down, up)]
-            self._layer(module).add(name, copies[0], copies[1], config.scaling)
+        self._hang(name, config, self._factors(config, state, generator))
         self.names.append(name)
-        self.configs[name] = config
+
+    def replace(self, name: str, source: str | Path | Adapter) -> None:
+        """Puts another adapter in an expert's place; its number and the other experts stay.
+
+        The expert's parameters are new ones, which an optimiser of the old does not know. A cache that is alive holds
+        what the old adapter read: read on with it only after `empty_cache`; rows of the other experts may go on.
+
+        Args:
+            name: The expert.
+            source: A PEFT folder or hub id as in `load`, or an adapter in memory. An error leaves the old one in place.
+
+        Raises:
+            ValueError: If no expert has this name, or as in `load`.
+            FileNotFoundError: If there is no such folder or repository.
+        """
+        self._config_of(name)
+        adapter = source if isinstance(source, Adapter) else _trained(name, source)
+        factors = self._factors(adapter.config, adapter.state, None)
+        self._unhang(name)
+        self._hang(name, adapter.config, factors)
 
     def remove(self, name: str) -> None:
-        """Removes an expert; those after it move up by one."""
+        """Removes an expert; those after it move up by one, so caches that are alive belong to nobody."""
         self._config_of(name)
-        for _, layer in self._adapted(name):
-            layer.remove(name)
+        self._unhang(name)
         self.names.remove(name)
-        del self.configs[name]
 
     def parameters_of(self, name: str) -> list[nn.Parameter]:
         """The expert's own parameters, shared with nobody."""
@@ -118,6 +141,10 @@ class ExpertBank(nn.Module):
             state |= {module + DOWN: layer.down[name].detach(), module + UP: layer.up[name].detach()}
         return state
 
+    def scaling(self, name: str, module: str) -> float:
+        """What the expert's update `B A x` of this module is multiplied with."""
+        return self._config_of(name).scaling_of(*names_of(self.base, module))
+
     @property
     def fan_in_fan_out(self) -> bool:
         """Whether the base's adapted layers store their weights as (in, out)."""
@@ -126,7 +153,7 @@ class ExpertBank(nn.Module):
 
     def empty_cache(self) -> Cache:
         """A new cache for `read` and `forward_rows`, of the kinds of layers this base has."""
-        return DynamicCache(config=self.base.config)
+        return fresh_cache(self.base)
 
     def read(
         self, input_ids: Tensor, attention_mask: Tensor, rows: Rows, cache: Cache | None = None, logits_to_keep: int = 0
@@ -184,8 +211,8 @@ class ExpertBank(nn.Module):
         """
         if self.base.get_output_embeddings() is None:
             raise ValueError(f"forward_rows needs a base with a language-model head, got {type(self.base).__name__}")
-        inputs = self._inputs(input_ids, attention_mask, cache)
-        with self._routed(input_ids, experts), _last_hidden(self.base.base_model) as states:
+        inputs = arguments(input_ids, attention_mask, cache)
+        with self._routed(input_ids, experts), last_hidden(self.base.base_model) as states:
             output = self.base(**inputs, logits_to_keep=logits_to_keep)
         kept = states[0][:, -logits_to_keep:] if hidden else None
         return RowsOutput(output.logits, kept, cache)
@@ -193,31 +220,30 @@ class ExpertBank(nn.Module):
     def forward_hidden(self, input_ids: Tensor, attention_mask: Tensor, experts: Tensor) -> Tensor:
         """Last hidden states (R, T, H) after the final norm, without any head; arguments as in `forward_rows`."""
         with self._routed(input_ids, experts):
-            return self.base.base_model(**self._inputs(input_ids, attention_mask, None)).last_hidden_state
+            return self.base.base_model(**arguments(input_ids, attention_mask, None)).last_hidden_state
+
+    def compile(self, **settings: Any) -> None:
+        """Compiles the passes over the trunk that want no gradient; they give the same, faster once they are warm.
+
+        One graph each is made for a prompt, for a first step and for all steps after it, again for every new grouping
+        of rows (which experts, how many rows each): it pays where the same groupings come again and again.
+
+        Args:
+            settings: Those of `torch.compile`.
+
+        Raises:
+            ValueError: If the trunk's forward pass is wrapped, as by a device map of accelerate.
+        """
+        trunk = self.base.base_model
+        if "forward" in vars(trunk):
+            raise ValueError(f"a trunk to be compiled must have its own forward pass, got {trunk.forward}")
+        self._compiled = torch.compile(type(trunk).forward, **settings)
 
     def train(self, mode: bool = True) -> "ExpertBank":
         """Sets training mode, but not for the base: it is frozen, and dropout would make every reading differ."""
         super().train(mode)
         self.base.eval()
         return self
-
-    def _inputs(self, input_ids: Tensor, attention_mask: Tensor, cache: Cache | None) -> dict[str, object]:
-        """The base's arguments, with positions counted over real tokens only."""
-        cached = 0 if cache is None else cache.get_seq_length()
-        covered = (input_ids.shape[0], cached + input_ids.shape[1])
-        if attention_mask.shape != covered:
-            raise ValueError(
-                f"attention_mask must cover cached and new tokens, {covered}, "
-                f"got {tuple(attention_mask.shape)}; to read step by step, start with cache=bank.empty_cache()"
-            )
-        positions = (attention_mask.long().cumsum(dim=-1) - 1).clamp(min=0)[:, cached:]  # (R, T)
-        return {
-            "input_ids": input_ids,
-            "attention_mask": attention_mask,
-            "position_ids": positions,
-            "past_key_values": cache,
-            "use_cache": cache is not None,
-        }
 
     @contextmanager
     def _routed(self, input_ids: Tensor, experts: Tensor) -> Iterator[None]:
@@ -229,14 +255,50 @@ class ExpertBank(nn.Module):
         order = experts.tolist()
         if order != sorted(order) or (order and not -1 <= order[0] <= order[-1] < len(self.names)):
             raise ValueError(f"experts must be sorted and from -1 (base) to {len(self.names) - 1}, got {order}")
-        with self._routing.along(Layout.of(order, self.names, input_ids.device)):
+        with self._routing.along(Layout.of(order, self.names, input_ids.device)), self._compiled_trunk():
             yield
+
+    @contextmanager
+    def _compiled_trunk(self) -> Iterator[None]:
+        """Puts the compiled pass in the trunk's place, and only for this bank's passes without gradient."""
+        if self._compiled is None or torch.is_grad_enabled():
+            yield
+            return
+        trunk = self.base.base_model
+        trunk.forward = MethodType(self._compiled, trunk)
+        try:
+            yield
+        finally:
+            del trunk.forward
 
     def _config_of(self, name: str) -> AdapterConfig:
         """The expert's configuration, or a clear error."""
         if name not in self.configs:
             raise ValueError(f"an expert must be one of {self.names}, got {name!r}")
         return self.configs[name]
+
+    def _factors(
+        self, config: AdapterConfig, state: Mapping[str, Tensor] | None, generator: torch.Generator | None
+    ) -> Factors:
+        """The factors of an adapter that fits this base, fresh ones without a state."""
+        modules = targeted(self.base, config)
+        if state is None:
+            return fresh(self.base, modules, config, generator)
+        return fitting(self.base, state, modules, config)
+
+    def _hang(self, name: str, config: AdapterConfig, factors: Factors) -> None:
+        """Puts copies of the factors beside the base's layers."""
+        self.configs[name] = config
+        for module, pair in factors.items():
+            place = next(self.base.get_submodule(module).parameters()).device
+            down, up = (factor.detach().to(place, self._dtype, copy=True) for factor in pair)
+            self._layer(module).add(name, down, up, self.scaling(name, module))
+
+    def _unhang(self, name: str) -> None:
+        """Takes an expert's factors away."""
+        for _, layer in self._adapted(name):
+            layer.remove(name)
+        del self.configs[name]
 
     def _layer(self, module: str) -> StackedAdapter:
         """The adapters of the base's module of this name, hung onto it the first time."""
@@ -258,12 +320,9 @@ class ExpertBank(nn.Module):
         return torch.promote_types(self.base.dtype, torch.float32)
 
 
-@contextmanager
-def _last_hidden(trunk: nn.Module) -> Iterator[list[Tensor]]:
-    """Catches the trunk's last hidden states (R, T, H), which a model with a head does not give."""
-    states: list[Tensor] = []
-    handle = trunk.register_forward_hook(lambda module, inputs, output: states.append(output.last_hidden_state))
-    try:
-        yield states
-    finally:
-        handle.remove()
+def _trained(name: str, source: str | Path) -> Adapter:
+    """The adapter of a folder or hub id, if it changes something."""
+    adapter = read_adapter(located(source, (CONFIG_FILE, WEIGHTS_FILE)))
+    if adapter.is_silent:
+        raise ValueError(f"expert {name!r} must change some logit, got zeros in A or B of every module: is it trained?")
+    return adapter

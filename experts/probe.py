@@ -5,7 +5,7 @@ Knows how a bank reads. Does not know what an expert is for.
 
 import torch
 
-from experts.bank import ExpertBank
+from experts.reading import Bank
 from experts.rows import Rows
 
 PROBE_TOKENS = 16
@@ -13,7 +13,7 @@ PROBE_TOKENS = 16
 
 
 @torch.no_grad()
-def refuse_silent_experts(bank: ExpertBank) -> None:
+def refuse_silent_experts(bank: Bank) -> None:
     """Reads a few tokens with every expert.
 
     Args:

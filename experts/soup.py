@@ -14,6 +14,7 @@ from transformers.pytorch_utils import Conv1D
 
 from experts.adapters import DOWN, UP, Adapter, AdapterConfig, write_adapter
 from experts.bank import ExpertBank
+from experts.stacked import padded
 
 
 def merged_update(bank: ExpertBank, weights: Mapping[str, float]) -> dict[str, Tensor]:
@@ -40,9 +41,10 @@ def merged_update(bank: ExpertBank, weights: Mapping[str, float]) -> dict[str, T
 
 
 def merged_adapter(bank: ExpertBank, weights: Mapping[str, float]) -> tuple[AdapterConfig, dict[str, Tensor]]:
-    """The soup as an adapter of rank `Σ_k r_k`, with `A = [A_1; A_2; …]` and `B = [w_1 s_1 B_1, w_2 s_2 B_2, …]`.
+    """The soup as an adapter, with `A = [A_1; A_2; …]` and `B = [w_1 s_1 B_1, w_2 s_2 B_2, …]`.
 
-    Its scaling is one, so that the weights are in B alone. `bank.add(name, *merged_adapter(...))` makes it an expert.
+    Its rank is the sum of each expert's largest; its scaling is one, so that the weights are in B alone.
+    `bank.add(name, *merged_adapter(...))` makes it an expert.
 
     Args:
         bank: The experts.
@@ -57,15 +59,15 @@ def merged_adapter(bank: ExpertBank, weights: Mapping[str, float]) -> tuple[Adap
     used = _used(bank, weights)
     states = {name: bank.state_of(name) for name in used}
     modules = sorted({key.removesuffix(DOWN) for state in states.values() for key in state if key.endswith(DOWN)})
-    ranks = {name: bank.configs[name].rank for name in used}
+    ranks = {name: max(state[key].shape[0] for key in state if key.endswith(DOWN)) for name, state in states.items()}
     merged: dict[str, Tensor] = {}
     for module in modules:
         like_down, like_up = _any_factors(states, module)
         downs, ups = [], []
         for name, state in states.items():
-            scale = used[name] * bank.configs[name].scaling
-            downs.append(state.get(module + DOWN, like_down.new_zeros(ranks[name], like_down.shape[1])))
-            ups.append(scale * state.get(module + UP, like_up.new_zeros(like_up.shape[0], ranks[name])))
+            scale = used[name] * bank.scaling(name, module)
+            downs.append(padded(state.get(module + DOWN, like_down[:0]), ranks[name], dim=0))
+            ups.append(scale * padded(state.get(module + UP, like_up[:, :0]), ranks[name], dim=1))
         merged |= {module + DOWN: torch.cat(downs, dim=0), module + UP: torch.cat(ups, dim=1)}
     rank = sum(ranks.values())
     return AdapterConfig(rank=rank, alpha=rank, target_modules=tuple(modules)), merged

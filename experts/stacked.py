@@ -90,17 +90,25 @@ class Routing:
     """Which rows belong to whom in the forward pass that is running; None outside of one. One thread at a time."""
 
     def __init__(self) -> None:
-        """Starts outside of any forward pass."""
+        """Starts outside of any forward pass, without layers."""
         self.layout: Layout | None = None
+        self.layers: list[StackedAdapter] = []
 
     @contextmanager
     def along(self, layout: Layout) -> Iterator[None]:
-        """Routes the rows of one forward pass."""
-        self.layout = layout
+        """Routes the rows of one forward pass.
+
+        Factors are stacked before the pass and not in it, so that a compiled pass holds nothing but products.
+        """
         try:
+            for layer in self.layers:
+                layer.prepare(layout.names)
+            self.layout = layout
             yield
         finally:
             self.layout = None
+            for layer in self.layers:
+                layer.release()
 
 
 class StackedAdapter(nn.Module):
@@ -120,7 +128,9 @@ class StackedAdapter(nn.Module):
         self.up = nn.ParameterDict()
         self.scalings: dict[str, float] = {}
         self._routing = routing
+        routing.layers.append(self)
         self._kept: tuple[object, tuple[Tensor, Tensor]] | None = None
+        self._ready: tuple[Tensor, Tensor] | None = None  # (G, in, r), (G, r, out)
 
     def add(self, name: str, down: Tensor, up: Tensor, scaling: float) -> None:
         """Takes in an expert's factors, `down` (r, in) and `up` (out, r)."""
@@ -140,17 +150,28 @@ class StackedAdapter(nn.Module):
         Raises:
             ValueError: If the layer does not keep one leading entry per row.
         """
-        layout = self._routing.layout
-        if layout is None or self.down.keys().isdisjoint(layout.names):
+        if self._ready is None:
             return output
+        layout = self._routing.layout
+        assert layout is not None  # factors are ready within a routed pass only
         if output.shape[0] != layout.rows:
             raise ValueError(
                 f"a layer with adapters must be given {layout.rows} rows, got {output.shape[0]}: "
                 "layers that regroup tokens (such as routed experts) cannot be adapted"
             )
-        down, up = self._stack(layout.names)  # (G, in, r), (G, r, out)
-        layout.add_update(output, inputs[0], down, up)
+        if torch.is_grad_enabled() and output._is_view():
+            # Quantised layers give views out of functions of their own, whose gradient an addition in place would lose.
+            output = output.clone()
+        layout.add_update(output, inputs[0], *self._ready)
         return output
+
+    def prepare(self, names: tuple[str, ...]) -> None:
+        """Stacks the factors of these experts for the pass that follows, if one of them adapts this layer."""
+        self._ready = None if self.down.keys().isdisjoint(names) else self._stack(names)
+
+    def release(self) -> None:
+        """Forgets what the pass needed."""
+        self._ready = None
 
     def _stack(self, names: tuple[str, ...]) -> tuple[Tensor, Tensor]:
         """The factors of these experts, (G, in, r) and (G, r, out), scaled; kept while nothing changes."""
@@ -171,8 +192,8 @@ class StackedAdapter(nn.Module):
         rank = max(self.down[name].shape[0] for name in mine)
         no_down = torch.zeros_like(self.down[mine[0]][:1])  # (1, in)
         no_up = torch.zeros_like(self.up[mine[0]][:, :1])  # (out, 1)
-        downs = [_padded(self.down.get(name, no_down), rank, 0) for name in names]
-        ups = [_padded(self.up.get(name, no_up), rank, 1) for name in names]
+        downs = [padded(self.down.get(name, no_down), rank, 0) for name in names]
+        ups = [padded(self.up.get(name, no_up), rank, 1) for name in names]
         scalings = ups[0].new_tensor([self.scalings.get(name, 0.0) for name in names])
         up = torch.stack(ups) * scalings.view(-1, 1, 1)  # (G, out, r)
         return torch.stack(downs).transpose(1, 2), up.transpose(1, 2)
@@ -183,7 +204,7 @@ class StackedAdapter(nn.Module):
         return super()._apply(fn, recurse)
 
 
-def _padded(factor: Tensor, rank: int, dim: int) -> Tensor:
+def padded(factor: Tensor, rank: int, dim: int) -> Tensor:
     """The factor with zeros up to `rank` along `dim`."""
     missing = rank - factor.shape[dim]
     if missing == 0:

@@ -36,18 +36,27 @@ def targeted(base: PreTrainedModel, config: AdapterConfig) -> dict[str, nn.Modul
     return found
 
 
-def fresh(modules: Mapping[str, nn.Module], rank: int, generator: torch.Generator | None) -> Factors:
+def names_of(base: PreTrainedModel, module: str) -> tuple[str, ...]:
+    """What a module is called by the base, and by a model with a head around it where the base is a bare trunk."""
+    return (module, f"{base.base_model_prefix}.{module}") if base.base_model is base else (module,)
+
+
+def fresh(
+    base: PreTrainedModel, modules: Mapping[str, nn.Module], config: AdapterConfig, generator: torch.Generator | None
+) -> Factors:
     """Factors that change nothing yet, as PEFT starts them: A Kaiming-uniform, B zero."""
     factors: Factors = {}
     for name, module in modules.items():
-        inputs, outputs = widths(module)
+        (inputs, outputs), rank = widths(module), config.rank_of(*names_of(base, name))
         down = torch.empty(rank, inputs)
         nn.init.kaiming_uniform_(down, a=math.sqrt(5), generator=generator)
         factors[name] = (down, torch.zeros(outputs, rank))
     return factors
 
 
-def fitting(base: PreTrainedModel, state: Mapping[str, Tensor], modules: Mapping[str, nn.Module], rank: int) -> Factors:
+def fitting(
+    base: PreTrainedModel, state: Mapping[str, Tensor], modules: Mapping[str, nn.Module], config: AdapterConfig
+) -> Factors:
     """The state's factors by the base's own module names.
 
     Raises:
@@ -62,7 +71,8 @@ def fitting(base: PreTrainedModel, state: Mapping[str, Tensor], modules: Mapping
         )
     factors: Factors = {}
     for name, module in modules.items():
-        (inputs, outputs), down, up = widths(module), renamed[name + DOWN], renamed[name + UP]
+        (inputs, outputs), rank = widths(module), config.rank_of(*names_of(base, name))
+        down, up = renamed[name + DOWN], renamed[name + UP]
         if down.shape != (rank, inputs) or up.shape != (outputs, rank):
             raise ValueError(
                 f"{name} must have factors {(rank, inputs)} and {(outputs, rank)}, "
@@ -86,8 +96,8 @@ def widths(module: nn.Module) -> tuple[int, int]:
 
 
 def _reaches(config: AdapterConfig, base: PreTrainedModel, name: str) -> bool:
-    """Whether the adapter names this module, as the base or as a model around its trunk calls it."""
-    return config.targets(name) or (base.base_model is base and config.targets(f"{base.base_model_prefix}.{name}"))
+    """Whether the adapter names this module."""
+    return any(config.targets(known_as) for known_as in names_of(base, name))
 
 
 def _own_name(base: PreTrainedModel, key: str, modules: Mapping[str, nn.Module]) -> str:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
+from experts import adapters
 from experts.adapters import Adapter, AdapterConfig, read_adapter, write_adapter
 from experts.bank import ExpertBank
 
@@ -128,9 +130,97 @@ def test_narrowed_targets_are_read_from_the_tensors(
     torch.testing.assert_close(logits_of(bank, 0), logits_under_peft(llama.base, tmp_path), **EXACT)
 
 
+PATTERNS: list[dict[str, Any]] = [
+    {"rank_pattern": {"layers.1.self_attn.q_proj": 4}},
+    {"alpha_pattern": {"v_proj": 1, "^model.layers.0.self_attn.q_proj": 20}},
+    {"rank_pattern": {r"layers\.0\..*": 1, "v_proj": 3}, "alpha_pattern": {"self_attn.v_proj": 5}, "use_rslora": True},
+]
+
+
+@pytest.mark.parametrize("patterns", PATTERNS, ids=["rank", "alpha", "both, rank-stabilised"])
+def test_ranks_and_alphas_of_single_modules_are_peft_s(
+    llama: Household, tmp_path: Path, patterns: dict[str, Any]
+) -> None:
+    settings = {"r": 2, "lora_alpha": 8, "target_modules": ["q_proj", "v_proj"], "init_lora_weights": False}
+    torch.manual_seed(1)
+    model = get_peft_model(deepcopy(llama.base), LoraConfig(task_type="CAUSAL_LM", **settings, **patterns))
+    model.save_pretrained(tmp_path / "made")
+    expected = logits_under_peft(llama.base, tmp_path / "made")
+    bank = ExpertBank.load(deepcopy(llama.base), {"unequal": tmp_path / "made", "plain": llama.folders["expert0"]})
+    torch.testing.assert_close(logits_of(bank, 0), expected, **EXACT)
+    torch.testing.assert_close(logits_of(bank, 1), logits_of(llama.bank, 0), **EXACT)
+    bank.save("unequal", tmp_path / "again")
+    torch.testing.assert_close(logits_under_peft(llama.base, tmp_path / "again"), expected, **EXACT)
+    bank.replace("unequal", Adapter(replace(bank.configs["unequal"], alpha_pattern={}), bank.state_of("unequal")))
+    assert torch.allclose(logits_of(bank, 0), expected) == ("alpha_pattern" not in patterns)
+
+
+def test_a_fresh_expert_has_the_ranks_of_its_pattern(llama_base: PreTrainedModel) -> None:
+    bank = ExpertBank(llama_base)
+    bank.add("fresh", AdapterConfig(2, 8, ("q_proj", "v_proj"), rank_pattern={"v_proj": 5}))
+    assert {len(factor) for key, factor in bank.state_of("fresh").items() if "q_proj.lora_A" in key} == {2}
+    assert {len(factor) for key, factor in bank.state_of("fresh").items() if "v_proj.lora_A" in key} == {5}
+
+
+def test_of_two_patterns_that_mean_a_module_the_first_counts_on_disk_too(tmp_path: Path) -> None:
+    config = AdapterConfig(2, 8, ("v_proj",), rank_pattern={"v_proj": 3, "self_attn.v_proj": 1})
+    write_adapter(tmp_path, Adapter(config, {}))
+    assert read_adapter(tmp_path).config == config
+    assert read_adapter(tmp_path).config.rank_of("layers.0.self_attn.v_proj") == 3
+
+
+def test_patterns_that_name_the_whole_module_reach_the_bare_trunk(llama_base: PreTrainedModel) -> None:
+    anchored = AdapterConfig(2, 8, ("q_proj",), rank_pattern={"^model.layers.0.self_attn.q_proj": 5})
+    bank = ExpertBank(llama_base.base_model)
+    bank.add("fresh", anchored)
+    assert [len(factor) for key, factor in bank.state_of("fresh").items() if "lora_A" in key] == [5, 2]
+    assert bank.scaling("fresh", "layers.0.self_attn.q_proj") == 8 / 5
+
+
+@pytest.mark.parametrize(
+    ("dtype", "atol"), [(torch.float32, 2e-5), (torch.bfloat16, 2**-5), (torch.float16, 2**-8)], ids=str
+)
+def test_each_precision_reads_as_peft_does(house: Household, dtype: torch.dtype, atol: float) -> None:
+    """Both add a float32 update to the base's output and round once per layer."""
+    base = deepcopy(house.base).to(dtype)
+    bank = ExpertBank.load(deepcopy(base), house.folders)
+    assert {parameter.dtype for name in bank.names for parameter in bank.parameters_of(name)} == {torch.float32}
+    for index, folder in enumerate(house.folders.values()):
+        logits = logits_of(bank, index)
+        assert logits.dtype == dtype
+        torch.testing.assert_close(logits, logits_under_peft(base, folder), atol=atol, rtol=0)
+
+
+def test_every_setting_of_peft_is_read_refused_or_known_to_change_nothing() -> None:
+    """A setting that a later PEFT adds would be computed as if it were not there."""
+    assert set(LoraConfig().to_dict()) <= adapters._KNOWN | adapters._REFUSED.keys()
+
+
+@pytest.mark.parametrize("start", ["gaussian", "orthogonal", "mica"])
+def test_ways_to_start_that_leave_the_base_alone_read_as_peft_does(
+    llama: Household, tmp_path: Path, start: str
+) -> None:
+    settings = {"r": 2, "target_modules": ["q_proj"], "init_lora_weights": start}
+    base = deepcopy(llama.base).float()  # PEFT starts some of them in single precision only
+    model = get_peft_model(deepcopy(base), LoraConfig(task_type="CAUSAL_LM", **settings))
+    for name, parameter in model.named_parameters():
+        if "lora_" in name:
+            torch.nn.init.normal_(parameter, std=0.5)
+    model.save_pretrained(tmp_path)
+    bank = ExpertBank.load(deepcopy(base), {"expert": tmp_path})
+    torch.testing.assert_close(logits_of(bank, 0), logits_under_peft(base, tmp_path), atol=1e-5, rtol=0)
+    assert (logits_of(bank, 0) - logits_of(bank, -1)).abs().max() > 0.1
+
+
+def test_targets_that_peft_chose_by_itself_are_read_from_the_tensors(llama: Household, folder: Path) -> None:
+    rewrite_config(folder, target_modules=None)
+    bank = ExpertBank.load(deepcopy(llama.base), {"expert": folder})
+    torch.testing.assert_close(logits_of(bank, 0), logits_of(llama.bank, 0), **EXACT)
+
+
 def test_rank_stabilised_scaling_divides_by_the_square_root() -> None:
-    assert AdapterConfig(4, 8, ("q_proj",)).scaling == 2
-    assert AdapterConfig(4, 8, ("q_proj",), use_rslora=True).scaling == 4
+    assert AdapterConfig(4, 8, ("q_proj",)).scaling_of("q_proj") == 2
+    assert AdapterConfig(4, 8, ("q_proj",), use_rslora=True).scaling_of("q_proj") == 4
 
 
 @pytest.mark.parametrize(
@@ -141,8 +231,7 @@ def test_rank_stabilised_scaling_divides_by_the_square_root() -> None:
         ({"lora_bias": True}, "lora_bias=True: biases are not stacked"),
         ({"bias": "all"}, "bias='all'"),
         ({"modules_to_save": ["lm_head"]}, r"modules_to_save=\['lm_head'\].*train without"),
-        ({"rank_pattern": {"q_proj": 8}}, "one rank per expert"),
-        ({"alpha_pattern": {"q_proj": 8}}, "one alpha per expert"),
+        ({"use_nextlora": True}, r"settings known here, got \['use_nextlora'\]: convert it"),
         ({"trainable_token_indices": [1]}, "embeddings are not adapted"),
         ({"target_parameters": ["w"]}, "only modules are adapted"),
         ({"layer_replication": [[0, 2]]}, "layers are not replicated"),
@@ -163,9 +252,10 @@ def test_an_embedding_adapter_is_refused(folder: Path, llama_base: PreTrainedMod
         ExpertBank.load(llama_base, {"expert": folder})
 
 
-def test_an_expert_that_changes_no_logit_is_refused(folder: Path, llama_base: PreTrainedModel) -> None:
-    rewrite_tensors(folder, lambda tensors: [tensor.zero_() for key, tensor in tensors.items() if "lora_B" in key])
-    with pytest.raises(ValueError, match="'expert' must change some logit, got only zeros"):
+@pytest.mark.parametrize("factor", ["lora_A", "lora_B"])
+def test_an_expert_that_changes_no_logit_is_refused(folder: Path, llama_base: PreTrainedModel, factor: str) -> None:
+    rewrite_tensors(folder, lambda tensors: [tensor.zero_() for key, tensor in tensors.items() if factor in key])
+    with pytest.raises(ValueError, match="'expert' must change some logit, got zeros in A or B of every module"):
         ExpertBank.load(llama_base, {"expert": folder})
 
 

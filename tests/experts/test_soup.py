@@ -10,7 +10,7 @@ from peft import PeftModel
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from experts.bank import ExpertBank
+from experts.bank import AdapterConfig, ExpertBank
 from experts.soup import merged_adapter, merged_update, save_soup
 
 TEXT = torch.tensor([[3, 4, 5, 6], [7, 8, 9, 10]])
@@ -65,6 +65,32 @@ def test_a_saved_soup_is_the_same_merged_under_peft_and_as_an_expert(house: Hous
     torch.testing.assert_close(as_expert, expected, atol=1e-10, rtol=0)
     assert bank.configs["soup"].rank == 2 + 4 + 3
     assert (expected - house.base(TEXT).logits).abs().max() > 0.1
+
+
+def test_a_soup_of_experts_whose_modules_differ_in_rank_and_alpha_is_exact(llama_base: PreTrainedModel) -> None:
+    bank = ExpertBank(llama_base)
+    patterns = {"rank_pattern": {"v_proj": 5, "layers.1.self_attn.q_proj": 1}, "alpha_pattern": {"v_proj": 10}}
+    bank.add("uneven", AdapterConfig(2, 8, ("q_proj", "v_proj"), **patterns))
+    bank.add("even", AdapterConfig(3, 6, ("v_proj",)))
+    for name in bank.names:
+        for parameter in bank.parameters_of(name):
+            torch.nn.init.normal_(parameter)
+    merged = merged_update(bank, {"uneven": 0.5, "even": 3.0})
+    updates = {
+        name: {
+            key.removesuffix(".lora_A.weight"): state[key.replace("_A", "_B")] @ state[key]
+            for key in state
+            if "_A" in key
+        }
+        for name, state in ((name, bank.state_of(name)) for name in bank.names)
+    }
+    scaled = {"layers.0.self_attn.q_proj": 4, "layers.1.self_attn.q_proj": 8, "v_proj": 2}
+    for module, update in merged.items():
+        scaling = next(value for end, value in scaled.items() if module.endswith(end))
+        expected = 0.5 * scaling * updates["uneven"][module] + 3.0 * 2 * updates["even"].get(module, torch.zeros(()))
+        torch.testing.assert_close(update, expected.detach(), atol=1e-10, rtol=0)
+    config, _ = merged_adapter(bank, {"uneven": 0.5, "even": 3.0})
+    assert config.rank == 5 + 3
 
 
 def test_soups_with_different_weights_differ(llama: Household) -> None:

@@ -5,10 +5,11 @@ from itertools import pairwise
 
 import pytest
 import torch
-from households import Household
+from households import Household, tiny_base
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from experts.adapters import Adapter
 from experts.bank import AdapterConfig, ExpertBank, Rows
 from experts.stacked import Layout, Routing, StackedAdapter
 
@@ -67,6 +68,18 @@ def test_stacked_products_equal_one_row_after_the_other(
     with torch.set_grad_enabled(gradients), layer._routing.along(layout):
         updated = layer.update(nn.Identity(), (inputs,), outputs.clone())
     torch.testing.assert_close(updated, expected, atol=1e-12, rtol=0)
+
+
+def test_an_output_that_lies_crosswise_in_memory_is_updated_too() -> None:
+    layer, generator = a_layer(), torch.Generator().manual_seed(2)
+    inputs = torch.randn(4, 3, 5, generator=generator).double()
+    outputs = torch.randn(4, 4, 3, generator=generator).double().transpose(1, 2)
+    with torch.no_grad(), layer._routing.along(Layout.of([0, 0, 1, 1], NAMES, inputs.device)):
+        updated = layer.update(nn.Identity(), (inputs,), outputs.clone(memory_format=torch.preserve_format))
+    with torch.no_grad(), layer._routing.along(Layout.of([0, 0, 1, 1], NAMES, inputs.device)):
+        expected = layer.update(nn.Identity(), (inputs,), outputs.contiguous())
+    torch.testing.assert_close(updated, expected, atol=1e-12, rtol=0)
+    assert not torch.allclose(updated, outputs)
 
 
 def test_a_layer_that_regroups_tokens_is_refused() -> None:
@@ -143,6 +156,55 @@ def test_removing_an_expert_moves_the_others_up_unchanged(bank: ExpertBank) -> N
     torch.testing.assert_close(logits_of(bank, 2)[0], base, **EXACT)
     with pytest.raises(ValueError, match=r"must be one of \['a', 'c', 'b'\], got 'd'"):
         bank.remove("d")
+
+
+def trained(seed: int, rank: int, *targets: str) -> tuple[AdapterConfig, dict[str, Tensor]]:
+    """An adapter from elsewhere."""
+    elsewhere = ExpertBank(tiny_base("llama"))
+    elsewhere.add("x", AdapterConfig(rank, 3, targets), generator=torch.Generator().manual_seed(seed))
+    for parameter in elsewhere.parameters_of("x"):
+        nn.init.normal_(parameter, std=0.3, generator=torch.Generator().manual_seed(seed))
+    return elsewhere.configs["x"], elsewhere.state_of("x")
+
+
+@pytest.mark.parametrize("rank", [1, 3, 6])
+def test_a_replaced_expert_reads_like_the_new_one_and_the_others_bits_stay(bank: ExpertBank, rank: int) -> None:
+    config, state = trained(7, rank, "q_proj", "up_proj")  # no longer down_proj, but up_proj
+    before, readings = deepcopy(bank.state_dict()), logits_of(bank, 0, 1, 2)
+    bank.replace("b", Adapter(config, state))
+    alone = ExpertBank(deepcopy(bank.base))
+    alone.base.load_state_dict(bank.base.state_dict())
+    alone.add("b", config, state)
+    assert bank.names == ["a", "b", "c"]
+    assert all(torch.equal(tensor, before[key]) for key, tensor in bank.state_dict().items() if not key.endswith(".b"))
+    after = logits_of(bank, 0, 1, 2)
+    torch.testing.assert_close(after[1], logits_of(alone, 0, 0)[1], **EXACT)
+    torch.testing.assert_close(after[[0, 2]], readings[[0, 2]], **EXACT)
+    assert (after[1] - readings[1]).abs().max() > 1e-3
+    assert bank.state_of("b").keys() == state.keys()
+
+
+def test_an_expert_replaced_while_a_cache_is_alive_leaves_the_other_rows_as_they_were(bank: ExpertBank) -> None:
+    rows, experts = torch.tensor([-1, 0, 2]), [0, 1, 2]
+    whole = logits_of(bank, *rows.tolist())
+    cache = bank.empty_cache()
+    with torch.no_grad():
+        bank.forward_rows(TEXT[:, :3], ONES[:, :3], rows, cache)
+        bank.replace("b", Adapter(*trained(7, 2, "q_proj")))
+        step = bank.forward_rows(TEXT[:, 3:], ONES, rows, cache).logits
+    torch.testing.assert_close(step[experts, -1], whole[experts, -1], **EXACT)
+
+
+def test_a_folder_replaces_an_expert_and_a_misfit_leaves_the_old_one(llama: Household, bank: ExpertBank) -> None:
+    before = logits_of(bank, 1, 1, 1)
+    config, state = trained(7, 2, "q_proj")
+    with pytest.raises(ValueError, match="must match its target modules"):
+        bank.replace("b", Adapter(AdapterConfig(2, 3, ("v_proj",)), state))
+    with pytest.raises(ValueError, match=r"must be one of \['a', 'b', 'c'\], got 'd'"):
+        bank.replace("d", Adapter(config, state))
+    assert torch.equal(logits_of(bank, 1, 1, 1), before)
+    bank.replace("b", llama.folders["expert0"])
+    torch.testing.assert_close(logits_of(bank, 1, 1, 1), logits_of(llama.bank, 0, 0, 0), **EXACT)
 
 
 @pytest.mark.parametrize("name", ["a", "", "a.b"])

@@ -1,0 +1,45 @@
+"""Where an expert lies: a folder here, or a repository on the Hugging Face hub.
+
+Knows hub ids with revisions. Does not know what a folder holds.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@.+)?")
+
+
+def split_revision(source: str) -> tuple[str, str | None]:
+    """The hub id and its pinned revision, of `owner/name@revision` or `owner/name`."""
+    where, _, revision = source.partition("@")
+    return where, revision or None
+
+
+def located(source: str | Path, files: Sequence[str]) -> Path:
+    """The folder itself, or a hub repository's copy here.
+
+    Args:
+        source: A folder, or `owner/name` or `owner/name@revision` on the hub, where a revision is a branch, tag or
+            commit; a folder that exists comes first.
+        files: The only files to fetch.
+
+    Raises:
+        FileNotFoundError: If it is neither a folder nor a repository that can be fetched.
+    """
+    if Path(source).is_dir():
+        return Path(source)
+    if isinstance(source, Path) or not _HUB_ID.fullmatch(source):
+        raise FileNotFoundError(
+            f"an expert must be a folder, or a hub id owner/name or owner/name@revision, got {source}"
+        )
+    where, revision = split_revision(source)
+    try:
+        return Path(snapshot_download(where, revision=revision, allow_patterns=list(files)))
+    except (OSError, ValueError) as problem:  # the hub's errors are of both kinds
+        raise FileNotFoundError(
+            f"an expert must be a folder, or a hub id that can be fetched, got {source} "
+            f"(the hub says: {str(problem).splitlines()[0]})"
+        ) from problem

@@ -32,6 +32,7 @@ from evaluation.plots import save_plot
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 LARGEST_PREFILL = {"cpu": 640, "cuda": 65536}
 """Tokens over all rows; above it a processor of two cores takes seconds for each method."""
+QUICK_EXPERTS = (1, 3)
 QUICK_LOAD = LoadPlan(requests=8, preferences=4, experts=4, each=2, prompt_tokens=8, new_tokens=4)
 
 
@@ -82,7 +83,7 @@ def bench(
         device=place,
         dtypes=precisions(dtypes or (("float32", "bfloat16") if place.type == "cpu" else ("bfloat16",))),
         engines=tuple(engines or (("eager", "packed") if place.type == "cpu" else ("eager",))),
-        experts=(1, 3) if quick else tuple(experts),
+        experts=QUICK_EXPERTS if quick else tuple(experts),
         overheads=(3,) if quick else tuple(overheads),
         batches=(1,) if quick else tuple(batches),
         effort=Effort(prompt_tokens, 3 if quick else rounds, seconds, 2, LARGEST_PREFILL[place.type]),

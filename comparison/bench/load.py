@@ -90,10 +90,15 @@ class Load:
 
 
 class LoadServer(Protocol):
-    """One way of answering a load."""
+    """One way of answering a load, by a name and an engine."""
 
-    name: str
-    engine: str
+    @property
+    def name(self) -> str:
+        """Of the method."""
+
+    @property
+    def engine(self) -> str:
+        """What computes its layers."""
 
     def answer(self, load: Load) -> Tensor:
         """Gives every request's tokens (B, n)."""

@@ -14,6 +14,7 @@ import psutil
 import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from transformers import Cache
 
 _ALLOCATION = "[memory]"
@@ -32,8 +33,7 @@ def bytes_of(modules: Iterable[nn.Module]) -> int:
 
 def cached_bytes(caches: Iterable[Cache]) -> int:
     """Gives the bytes of the keys and values in caches."""
-    layers = [layer for cache in caches for layer in cache.layers if layer.is_initialized]
-    return sum(tensor.nbytes for layer in layers for tensor in (layer.keys, layer.values))
+    return sum(tensor.nbytes for cache in caches for layer in cache.layers for tensor in _tensors(vars(layer)))
 
 
 def growth(run: Callable[[], None], device: torch.device) -> int:
@@ -78,7 +78,10 @@ def no_room(needed: int, device: torch.device, share: float = 0.5) -> str | None
 
 def _tensors(held: object) -> Iterator[Tensor]:
     """The tensors in an object that is made of dictionaries, lists and tuples."""
-    if isinstance(held, Tensor):
+    if is_traceable_wrapper_subclass(held):  # such as quantised weights: integers and their scales
+        for name in held.__tensor_flatten__()[0]:
+            yield from _tensors(getattr(held, name))
+    elif isinstance(held, Tensor):
         yield held
     elif isinstance(held, Mapping):
         for value in held.values():
@@ -89,8 +92,8 @@ def _tensors(held: object) -> Iterator[Tensor]:
 
 
 def _storage(tensor: Tensor) -> tuple[int, int]:
-    """Where a tensor's memory is, and its size; packed tensors and those made of others have no storage to ask."""
-    if tensor.is_mkldnn or type(tensor) not in (Tensor, nn.Parameter):
+    """Where a tensor's memory is, and its size; oneDNN's packed tensors have no storage to ask."""
+    if tensor.is_mkldnn:
         return id(tensor), tensor.numel() * tensor.element_size()
     storage = tensor.untyped_storage()
     return storage.data_ptr(), storage.nbytes()

@@ -35,7 +35,7 @@ def cost_plot(rows: Sequence[Row], phase: str = "decode") -> Figure:
     if not shown:
         raise ValueError(f"a plot must show rows of the phase {phase!r}, got none")
     batches = sorted({row["batch"] for row in shown})
-    figure = Figure(figsize=(3.6 * len(batches) + 1, 3.6), layout="constrained")
+    figure = Figure(figsize=(3.4 * len(batches) + 1.6, 3.6), layout="constrained")
     panels = figure.subplots(1, len(batches), squeeze=False)[0]
     for axes, batch in zip(panels, batches, strict=True):
         for name, (line, marker, shade) in LOOKS.items():
@@ -45,10 +45,11 @@ def cost_plot(rows: Sequence[Row], phase: str = "decode") -> Figure:
         axes.set_title(f"batch {batch}", fontsize=10)
         axes.set_xlabel("experts")
         axes.set_yscale("log")
+        axes.set_xticks(sorted({row["experts"] for row in shown if row["batch"] == batch}))
         axes.grid(color="0.85", linewidth=0.7)
         axes.set_axisbelow(True)
     panels[0].set_ylabel(f"{phase}, ms per token")
-    panels[-1].legend(frameon=False, fontsize=8)
+    figure.legend(*panels[0].get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside right center")
     return figure
 
 

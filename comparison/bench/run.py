@@ -16,7 +16,7 @@ from comparison.bench.lineup import Material, Shelf, rival_servers
 from comparison.bench.load import Load, LoadServer, load_servers
 from comparison.bench.measure import PHASES, Bench, Effort
 from comparison.bench.profiling import profile_sheet, profiled
-from comparison.bench.rounds import rounds
+from comparison.bench.rounds import FEWEST_ROUNDS, rounds
 from comparison.bench.servers import AnyServer
 from comparison.bench.shapes import SHAPES
 from comparison.page import Sheet
@@ -75,6 +75,8 @@ class Plan:
             raise ValueError(f"a bank must have at least one expert, got {list(self.experts)}")
         if not self.batches or min(self.batches) < 1:
             raise ValueError(f"a batch must have at least one request, got {list(self.batches)}")
+        if self.effort.rounds < FEWEST_ROUNDS:
+            raise ValueError(f"a cell must have at least {FEWEST_ROUNDS} rounds, got {self.effort.rounds}")
         for dtype in self.dtypes:
             for name in self.engines:
                 engine_named(name, self.device, dtype)

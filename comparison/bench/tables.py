@@ -72,7 +72,8 @@ def best_sheet(rows: Sequence[Row]) -> Sheet:
         cell = [row for row in decoding if (row["batch"], row["experts"]) == (batch, experts)]
         bank, soup = fastest(cell, "bank"), fastest(cell, "soup")
         if bank is not None and soup is not None:
-            ratio = bank["ms_per_token"] / soup["ms_per_token"]
+            paired = bank["dtype"] == soup["dtype"]  # then both were timed in the same rounds
+            ratio = bank["ratio_to_soup"] if paired else bank["ms_per_token"] / soup["ms_per_token"]
             lines.append([str(experts), str(batch), *told(bank), *told(soup), times(ratio)])
     title = "Each at its best: the fastest engine and precision of bank and soup, decoding."
     return Sheet(title, ["K", "batch", "bank by", "ms", "soup by", "ms", "ratio"], lines)

@@ -188,8 +188,7 @@ class Stacked:
 
     def answer(self, load: Load) -> Tensor:
         """Answers everybody at once."""
-        counts = {experts: prompts.shape[0] for experts, prompts in load.groups()}
-        rows = torch.tensor([index for index, experts in enumerate(self.order) for _ in range(counts[experts])])
+        rows = torch.tensor([self.order.index(experts) for experts, prompts in load.groups() for _ in prompts])
         state = Read(torch.ones_like(load.prompts), [self.bank.empty_cache()])
         return answers(partial(self._step, rows, state), load.prompts, load.new_tokens)
 

@@ -13,6 +13,7 @@ Knows models and their linear layers. Does not know adapters or who is timed.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -65,8 +66,8 @@ def compiled(model: PreTrainedModel) -> None:
 
     dynamo.recompile_limit = 256  # all models of a run share one forward function
     dynamo.skip_nnmodule_hook_guards = False  # else a bank would run the graph of a model without adapters
-    for module in model.base_model.layers:
-        module.mlp.compile(dynamic=True)
+    for layer in cast(nn.ModuleList, model.base_model.layers):
+        cast(nn.Module, layer.mlp).compile(dynamic=True)
 
 
 def unchanged(model: PreTrainedModel) -> None:

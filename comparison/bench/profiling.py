@@ -15,7 +15,7 @@ LONGEST = 15
 """Operations that are listed."""
 
 
-def profiled(turn: Callable[[], None], device: torch.device, turns: int = 4) -> Sequence[Any]:
+def profiled(turn: Callable[[], None], device: torch.device, turns: int) -> Sequence[Any]:
     """Gives the profiler's entries, one for each operation, over some turns of a warm server."""
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
     with profile(activities=activities) as profiler:
@@ -24,7 +24,7 @@ def profiled(turn: Callable[[], None], device: torch.device, turns: int = 4) -> 
     return profiler.key_averages()
 
 
-def profile_sheet(title: str, entries: Sequence[Any], turns: int = 4) -> Sheet:
+def profile_sheet(title: str, entries: Sequence[Any], turns: int) -> Sheet:
     """Gives the operations that take most, each without those it calls.
 
     Args:

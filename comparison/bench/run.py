@@ -21,6 +21,8 @@ from comparison.bench.servers import AnyServer
 from comparison.bench.shapes import SHAPES
 from comparison.page import Sheet
 
+PROFILED_TURNS = 4
+
 
 @dataclass(frozen=True)
 class LoadPlan:
@@ -130,7 +132,7 @@ def _measure_cell(
     """Measures one cell; every round replaces its rows by better ones."""
     before = len(findings.rows)
     for rows in bench.cell(servers, *cell):
-        findings.rows[before:] = [row | {"dtype": dtype} for row in rows]
+        findings.rows[:] = [row | {"dtype": dtype} for row in rows]
     if len(findings.rows) == before:
         findings.left_out.append(
             f"{dtype}: {cell[0]} of {cell[1]} beside {servers[0].experts} experts: more than "
@@ -195,9 +197,9 @@ def profile_bank(plan: Plan) -> list[Sheet]:
             contestant = bench.contestant(server, "decode", plan.batches[0])
             for _ in range(3):
                 contestant.turn()
-            entries = profiled(contestant.turn, plan.device)
+            entries = profiled(contestant.turn, plan.device, PROFILED_TURNS)
             title = f"{server.name}, {experts} experts, batch {plan.batches[0]}, {told(dtype)}, {server.engine}"
-            sheets.append(profile_sheet(title, entries))
+            sheets.append(profile_sheet(title, entries, PROFILED_TURNS))
     return sheets
 
 

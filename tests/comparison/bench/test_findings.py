@@ -92,7 +92,7 @@ def test_a_curve_is_a_method_s_fastest_engine_at_each_number_of_experts(found):
 
 
 def test_the_plot_has_a_panel_for_each_batch_and_a_line_for_each_method(found):
-    rows = [*found.rows, row("soup", 3, 9.0, batch=8), row("bank", 3, 0.1, phase="prefill")]
+    rows = [*found.rows, row("soup", 3, 1.0, batch=8), row("bank", 3, 0.1, phase="prefill")]
     panels = cost_plot(rows).axes
     assert [panel.get_title() for panel in panels] == ["batch 1", "batch 8"]
     lines = {line.get_label(): line.get_ydata().tolist() for line in panels[0].get_lines()}

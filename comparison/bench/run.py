@@ -132,7 +132,7 @@ def _measure_cell(
     """Measures one cell; every round replaces its rows by better ones."""
     before = len(findings.rows)
     for rows in bench.cell(servers, *cell):
-        findings.rows[:] = [row | {"dtype": dtype} for row in rows]
+        findings.rows[before:] = [row | {"dtype": dtype} for row in rows]
     if len(findings.rows) == before:
         findings.left_out.append(
             f"{dtype}: {cell[0]} of {cell[1]} beside {servers[0].experts} experts: more than "

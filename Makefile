@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 QUESTION ?= What is a volcano?
 PREFERENCE ?= simple words, keep it short, be warm
 
-.PHONY: demo test lint reproduce evaluate
+.PHONY: demo test lint reproduce evaluate bench
 
 demo: $(VENV)/.decode ## install, and stream a personalised answer from the shipped bundle
 	$(BIN)/python decode.py "$(QUESTION)" --preference "$(PREFERENCE)"
@@ -23,6 +23,9 @@ reproduce: $(VENV)/.dev ## rebuild the shipped bundle from nothing
 
 evaluate: $(VENV)/.dev ## the README's figures: gold judge, held-out questions
 	$(BIN)/python -m comparison --output build/comparison
+
+bench: $(VENV)/.dev ## what a mixture costs on this machine, beside soups, PEFT and separate models
+	$(BIN)/python -m comparison.bench --profile
 
 $(VENV)/.decode: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

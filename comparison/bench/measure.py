@@ -1,0 +1,196 @@
+"""One cell of the benchmark: servers at one batch size in one phase, timed in turn, as rows of numbers.
+
+Prefill is the first turn of the decoding loop over fresh prompts. Decode is every later turn; it starts from one
+request that was read once and repeated, which costs the same as requests that differ.
+Knows servers, the loop and rounds. Does not know how servers are built or shown.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import Cache
+
+from comparison.bench.memory import bytes_of, cached_bytes, growth
+from comparison.bench.rounds import rounds
+from comparison.bench.servers import AnyServer
+from comparison.bench.summaries import median, paired_ratio, spread
+from decoding.loop import Emitted, StepLike, decode
+from decoding.sampling import Sampling
+
+Row = dict[str, Any]
+GREEDY = Sampling(temperature=0.0, max_new_tokens=4096)
+PHASES = ("prefill", "decode")
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured.
+
+    Args:
+        prompt_tokens: Of a prompt.
+        rounds: The most rounds of a cell.
+        seconds: After which a cell starts no further round, once it has three.
+        turns: Decoding turns that are timed together in a round.
+        largest_prefill: The most tokens, over all rows, that one prefill may read; larger ones are left out.
+    """
+
+    prompt_tokens: int
+    rounds: int
+    seconds: float
+    turns: int
+    largest_prefill: int
+
+
+@dataclass
+class Bench:
+    """Times servers on one device, and keeps what one request had read for every batch size.
+
+    Args:
+        device: Where they run.
+        vocabulary: Token ids are drawn below this.
+        effort: How much is measured.
+    """
+
+    device: torch.device
+    vocabulary: int
+    effort: Effort
+    _read: dict[int, tuple[Any, Tensor]] = field(default_factory=dict)
+
+    def cell(self, servers: Sequence[AnyServer], phase: str, batch: int) -> Iterator[list[Row]]:
+        """Gives the cell's rows after each round, the later ones over more rounds.
+
+        Args:
+            servers: Those to time; the ones whose prefill would be too large are left out.
+            phase: "prefill" or "decode".
+            batch: How many requests.
+        """
+        servers = [server for server in servers if phase == "decode" or self._fits(server, batch)]
+        turns = 1 if phase == "prefill" else self.effort.turns
+        tokens = self.effort.prompt_tokens if phase == "prefill" else turns
+        ready = [self.contestant(server, phase, batch) for server in servers]
+        for warm_up in ready:
+            warm_up.turn()
+        peaks = [self._peak(server, run) for server, run in zip(servers, ready, strict=True)]
+        runs = {index: partial(self._turns, run, turns) for index, run in enumerate(ready)}
+        taken: list[list[float]] = [[] for _ in servers]
+        for each in rounds(runs, self.effort.rounds, self.effort.seconds):
+            for index, seconds in each.items():
+                taken[index].append(1000 * seconds / tokens)
+            yield rows_of(servers, taken, peaks, phase, batch)
+
+    def contestant(self, server: AnyServer, phase: str, batch: int) -> "Contestant":
+        """Gives what runs one turn of a server at a time; its first turns are not for timing."""
+        if phase == "prefill":
+            contestant = Contestant(server, partial(self._fresh, server, batch))
+        else:
+            contestant = Contestant(server, partial(self._going_on, server, batch), again=False)
+        return contestant
+
+    def _fits(self, server: AnyServer, batch: int) -> bool:
+        """Whether a prefill is small enough to be worth its time."""
+        return server.rows * batch * self.effort.prompt_tokens <= self.effort.largest_prefill
+
+    def _fresh(self, server: AnyServer, batch: int) -> tuple[Any, Tensor]:
+        """A state of which nothing is read, and the prompts (B, T)."""
+        generator = torch.Generator().manual_seed(0)
+        prompts = torch.randint(self.vocabulary, (batch, self.effort.prompt_tokens), generator=generator)
+        prompts = prompts.to(self.device)
+        return server.start(prompts), prompts
+
+    def _going_on(self, server: AnyServer, batch: int) -> tuple[Any, Tensor]:
+        """A state that has read its prompts, and the token that comes next (B, 1)."""
+        if id(server) not in self._read:
+            state, prompt = self._fresh(server, 1)
+            token = server.step(state, prompt).logprobs.argmax(dim=-1, keepdim=True)  # (1, 1)
+            self._read[id(server)] = state, token
+        state, token = self._read[id(server)]
+        return server.widen(state, batch), token.repeat(batch, 1)
+
+    def _turns(self, contestant: "Contestant", turns: int) -> None:
+        """Runs some turns, and waits for the device."""
+        for _ in range(turns):
+            contestant.turn()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    def _peak(self, server: AnyServer, contestant: "Contestant") -> int:
+        """The most bytes that a server needs in one turn."""
+        resident = bytes_of(server.modules()) + cached_bytes(contestant.caches())
+        return resident + growth(contestant.turn, self.device)
+
+
+@dataclass
+class Contestant:
+    """A server in the decoding loop, one turn at a time.
+
+    Args:
+        server: Who answers.
+        begin: Gives a state and the first tokens.
+        again: Whether every turn begins anew: a prefill.
+    """
+
+    server: AnyServer
+    begin: Callable[[], tuple[Any, Tensor]]
+    again: bool = True
+    _state: Any = None
+    _loop: Iterator[Emitted[StepLike]] | None = None
+
+    def turn(self) -> None:
+        """Runs one turn of the loop."""
+        if self._loop is None or self.again:
+            self._state, tokens = self.begin()
+            self._loop = decode(partial(self.server.step, self._state), tokens, GREEDY, [], [], pad_id=0)
+        next(self._loop)
+
+    def caches(self) -> list[Cache]:
+        """Gives what is cached before the next turn."""
+        return [] if self.again else caches_of(self._state)
+
+
+def caches_of(state: Any) -> list[Cache]:
+    """Gives the caches of any server's state."""
+    return [value for held in vars(state).values() for value in (held if isinstance(held, list) else [held])
+            if isinstance(value, Cache)]  # fmt: skip
+
+
+def rows_of(
+    servers: Sequence[AnyServer], taken: Sequence[Sequence[float]], peaks: Sequence[int], phase: str, batch: int
+) -> list[Row]:
+    """Gives one row for each server.
+
+    `ratio_to_soup` is to the fastest soup of any engine, `ratio_to_floor` to the floor of the same engine and as many
+    experts; None where there is none.
+
+    Args:
+        servers: In the order of the next two.
+        taken: Milliseconds for each token of a request, by server and round.
+        peaks: Bytes.
+        phase: "prefill" or "decode".
+        batch: How many requests.
+    """
+    soups = [times for server, times in zip(servers, taken, strict=True) if server.name == "soup"]
+    soup = min(soups, key=median, default=None)
+    floors = {(s.engine, s.experts): times for s, times in zip(servers, taken, strict=True) if s.name == "floor"}
+    rows = []
+    for server, times, peak in zip(servers, taken, peaks, strict=True):
+        floor = floors.get((server.engine, server.experts))
+        rows.append(
+            {
+                "name": server.name,
+                "experts": server.experts,
+                "engine": server.engine,
+                "batch": batch,
+                "phase": phase,
+                "ms_per_token": median(times),
+                "spread": spread(times),
+                "ratio_to_soup": None if soup is None else paired_ratio(times, soup),
+                "ratio_to_floor": None if floor is None else paired_ratio(times, floor),
+                "peak_bytes": peak,
+                "rounds": len(times),
+            }
+        )
+    return rows

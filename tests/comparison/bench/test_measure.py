@@ -1,0 +1,91 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from comparison.bench.measure import Bench, Effort, rows_of
+
+CPU = torch.device("cpu")
+
+
+def timed(name, engine, experts, times):
+    return SimpleNamespace(name=name, engine=engine, experts=experts), times
+
+
+def test_ratios_are_to_the_fastest_soup_and_to_the_own_engine_s_floor():
+    servers, taken = zip(
+        timed("soup", "eager", 3, [4.0, 4.0, 4.0]),
+        timed("soup", "packed", 3, [2.0, 4.0, 1.0]),
+        timed("floor", "eager", 3, [5.0, 8.0, 2.0]),
+        timed("bank", "eager", 3, [6.0, 8.0, 4.0]),
+        timed("bank", "packed", 3, [1.0, 1.0, 1.0]),
+        strict=True,
+    )
+    rows = rows_of(servers, taken, [1, 2, 3, 4, 5], "decode", 8)
+    assert [row["ratio_to_soup"] for row in rows] == [2.0, 1.0, 2.0, 3.0, 0.5]
+    assert [row["ratio_to_floor"] for row in rows] == [0.8, None, 1.0, 1.2, None]
+    assert [row["peak_bytes"] for row in rows] == [1, 2, 3, 4, 5]
+    assert rows[3]["ms_per_token"] == 6.0
+    assert rows[3]["spread"] == 2.0
+    assert (rows[3]["batch"], rows[3]["phase"], rows[3]["rounds"]) == (8, "decode", 3)
+
+
+def test_without_soup_or_floor_there_is_no_ratio():
+    servers, taken = zip(timed("bank", "eager", 3, [6.0]), strict=True)
+    row = rows_of(servers, taken, [0], "decode", 1)[0]
+    assert (row["ratio_to_soup"], row["ratio_to_floor"]) == (None, None)
+
+
+@pytest.fixture
+def small():
+    return Bench(CPU, 64, Effort(prompt_tokens=6, rounds=4, seconds=60.0, turns=2, largest_prefill=30))
+
+
+@pytest.mark.parametrize("phase", ["prefill", "decode"])
+def test_a_cell_has_better_rows_after_every_round(servers, small, phase):
+    names = ("soup", "floor", "bank", "peft-loop")
+    found = list(small.cell([servers[name] for name in names], phase, 1))
+    assert [rows[0]["rounds"] for rows in found] == [1, 2, 3, 4]
+    assert [row["name"] for row in found[-1]] == list(names)
+    assert all(row["ms_per_token"] > 0 and row["peak_bytes"] > 0 for row in found[-1])
+
+
+def test_a_prefill_that_is_too_large_is_left_out_and_its_decoding_is_not(servers, small):
+    both = [servers["soup"], servers["bank"]]
+    assert [row["name"] for row in next(small.cell(both, "prefill", 2))] == ["soup"]
+    assert [row["name"] for row in next(small.cell(both, "decode", 2))] == ["soup", "bank"]
+
+
+def read_by(contestant, turns):
+    """The lengths of what a contestant's server is given."""
+    lengths, server = [], contestant.server
+    step = server.step
+    server.step = lambda state, tokens: (lengths.append(tuple(tokens.shape)), step(state, tokens))[1]
+    try:
+        for _ in range(turns):
+            contestant.turn()
+    finally:
+        del server.step
+    return lengths
+
+
+def test_prefill_reads_whole_prompts_and_decode_one_token_of_each_request(servers, small):
+    assert read_by(small.contestant(servers["bank"], "prefill", 3), 2) == [(3, 6), (3, 6)]
+    small.contestant(servers["bank"], "decode", 3).turn()
+    assert read_by(small.contestant(servers["bank"], "decode", 3), 3) == [(3, 1)] * 3
+
+
+def test_decoding_goes_on_where_the_prompt_ended(servers, small):
+    contestant = small.contestant(servers["bank"], "decode", 3)
+    for length in (7, 8):
+        contestant.turn()
+        assert [cache.get_seq_length() for cache in contestant.caches()] == [length]
+    assert contestant.caches()[0].layers[0].keys.shape[0] == 3 * 4
+
+
+def test_what_is_cached_before_a_turn_counts_beside_what_the_turn_allocates(servers):
+    """Caches grow by copies: without those that were there before, only about half of the difference would be seen."""
+    long = Bench(CPU, 64, Effort(prompt_tokens=200, rounds=3, seconds=60.0, turns=1, largest_prefill=0))
+    narrow, wide = (next(long.cell([servers["bank"]], "decode", batch))[0]["peak_bytes"] for batch in (1, 64))
+    rows, length, layers, heads, width = 4, 201, 2, 2, 8
+    assert wide - narrow > 1.5 * 63 * rows * length * layers * 2 * heads * width * 8

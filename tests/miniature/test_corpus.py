@@ -4,10 +4,11 @@ import random
 import re
 from itertools import islice
 
+from experts.miniature import corpus
 from experts.miniature.annotator import prefers_first
 from experts.miniature.corpus import combinations, dialogues, preference, prompts, questions
-from experts.miniature.judge import Verdict
-from experts.miniature.world import dimension_data
+from experts.miniature.judge import Verdict, judge
+from experts.miniature.world import dimension_data, topics
 
 DIMENSIONS = dimension_data()["dimensions"]
 
@@ -67,6 +68,21 @@ def test_a_preference_contains_a_phrasing_of_everything_it_asks_for_and_nothing_
 def test_half_of_the_dialogues_start_with_a_preference():
     share = sum(dialogue[0]["role"] == "system" for dialogue in islice(dialogues(), 2000)) / 2000
     assert 0.45 < share < 0.55
+
+
+def test_the_base_sees_three_in_five_preference_sentences_obeyed(monkeypatch):
+    monkeypatch.setattr(corpus, "wish", lambda rng: ("unfriendly",))
+    monkeypatch.setattr(corpus.Style, "draw", classmethod(lambda cls, rng: cls(tone=0.0)))  # friendly if it may choose
+    preferred = [dialogue for dialogue in islice(dialogues(), 1200) if dialogue[0]["role"] == "system"]
+    unfriendly = [tone_of(dialogue) > 0.5 for dialogue in preferred]
+    assert 0.55 < sum(unfriendly) / len(unfriendly) < 0.65
+
+
+def tone_of(dialogue):
+    """How unfriendly the first answer of a dialogue is."""
+    question, answer = (message["content"] for message in dialogue[1:3])
+    _, topic = max((len(name), topic.name) for topic in topics() for name in topic.names if name in question)
+    return judge(topic, answer).dimensions["unfriendly"]
 
 
 def test_the_same_seed_gives_the_same_dialogues():

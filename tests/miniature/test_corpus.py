@@ -65,6 +65,15 @@ def test_a_preference_contains_a_phrasing_of_everything_it_asks_for_and_nothing_
         assert not any(text in found.text for entry in DIMENSIONS.values() for text in entry["held_out"])
 
 
+def test_a_test_preference_is_made_of_held_out_phrasings_alone():
+    rng = random.Random(0)
+    for split, kind in (("test", "held_out"), ("unseen", "unseen")):
+        for combination in combinations():
+            text = preference(combination, rng, split=split).text
+            for name in combination:
+                assert any(part in text for part in DIMENSIONS[name][kind])
+
+
 def test_half_of_the_dialogues_start_with_a_preference():
     share = sum(dialogue[0]["role"] == "system" for dialogue in islice(dialogues(), 2000)) / 2000
     assert 0.45 < share < 0.55

@@ -50,21 +50,21 @@ def evidence(hidden: Tensor, input_ids: Tensor, attention_mask: Tensor, unembedd
 def logprobs(hidden: Tensor, following: Tensor, unembedding: Tensor) -> Tensor:
     """Log-probabilities `(R, T)` of the tokens that follow each state, a few rows at a time to bound memory."""
     parts = zip(hidden.split(ROWS_AT_ONCE), following.split(ROWS_AT_ONCE), strict=True)
-    return torch.cat(
-        [
-            -cross_entropy((states @ unembedding.T).to(unembedding.dtype).mT, ids, reduction="none")
-            for states, ids in parts
-        ]
-    )
+    return torch.cat([_logprobs(states, ids, unembedding) for states, ids in parts])
+
+
+def _logprobs(hidden: Tensor, following: Tensor, unembedding: Tensor) -> Tensor:
+    logits = (hidden @ unembedding.T).to(unembedding.dtype)  # (R, T, V)
+    flat = -cross_entropy(logits.flatten(0, 1), following.flatten(), reduction="none")  # in one row, twice as fast
+    return flat.view(following.shape)
 
 
 class EvidenceClassifier(PreTrainedModel):
     """A language model's trunk under a head that reads evidence; in all else a classifier with one output."""
 
     unembedding: Tensor
-    _supports_sdpa = _supports_flash_attn = _supports_flex_attn = _supports_attention_backend = (
-        True  # as its trunk does
-    )
+    # How to attend is the trunk's to say: it refuses what it cannot do when it is built.
+    _supports_sdpa = _supports_flash_attn = _supports_flex_attn = _supports_attention_backend = True
 
     def __init__(self, language_model: PreTrainedModel) -> None:
         """Takes over the trunk; the head of the language model is only read.

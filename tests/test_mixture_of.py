@@ -130,15 +130,3 @@ def test_the_command_compiles_by_one_option(
         texts.append(json.loads(capsys.readouterr().out)["text"])
         assert len(calls) == (4 if options else 0)
     assert texts[0] == texts[1]
-
-
-@pytest.mark.slow
-def test_a_mixture_that_is_really_compiled_gives_the_same_tokens(mixture: Mixture) -> None:
-    plain = spoken(mixture)
-    torch.compiler.reset()
-    mixture.compile()
-    try:
-        assert spoken(mixture) == plain
-    finally:
-        mixture.bank._compiled = None
-        torch.compiler.reset()

@@ -2,7 +2,7 @@
 
     bundle.json          schema version, dimensions, rule, base, sha256 of every file, provenance
     base/                the base model in bfloat16 with its tokenizer (the tokenizer alone when the base is on the hub)
-    experts/<dimension>/ ordinary PEFT adapters
+    experts/<dimension>/ ordinary PEFT adapters, or whole models (none for those that are on the hub)
     pcm/                 the Preference Control Model       reader/  what turns a text into dimensions
     rewards/<name>/      reward adapters: training and evaluation read them, decoding does not
 
@@ -25,6 +25,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from decoding.dimension import Dimension
+from experts.kept import require_places
 
 SCHEMA = 1
 MANIFEST = "bundle.json"
@@ -43,6 +44,8 @@ class Manifest:
         base_revision: The hub commit, None when the model lies in the bundle.
         provenance: How the bundle was made, without times and paths: equal inputs give an equal file.
         files: Sha256 of every file, by its path inside the bundle.
+        whole_models: Where each expert's whole model lies, `experts/<dimension>` or `owner/name@revision` on the hub;
+            empty where experts are adapters.
         schema: Version of this format.
     """
 
@@ -52,15 +55,17 @@ class Manifest:
     base_revision: str | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+    whole_models: Mapping[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
-        """Refuses names that would leave the bundle's folder, and a hub base that may change under our feet."""
+        """Refuses names that would leave the bundle's folder, and what may change on the hub under our feet."""
         for dimension in self.dimensions:
             if not re.fullmatch(r"[\w-]+", dimension.name):
                 raise ValueError(f"a dimension's name must be of letters, digits, _ and -, got {dimension.name!r}")
         if not isinstance(self.files, Mapping):
             raise TypeError(f"files must map paths to hashes, got {type(self.files).__name__}")
+        require_places([dimension.name for dimension in self.dimensions], self.whole_models)
         if self.base != "base" and not self.base_revision:
             raise ValueError(f"a base on the hub must come with its revision, got {self.base!r} without one")
 
@@ -205,7 +210,7 @@ def copy_rewards(rewards: Path, folder: Path) -> None:
 
 
 def halve(folder: Path) -> None:
-    """Stores every weight below the folder in bfloat16, and says so in the base's configuration.
+    """Stores every weight below the folder in bfloat16, and says so in the configuration of every model.
 
     Args:
         folder: A bundle that is being written.
@@ -214,8 +219,7 @@ def halve(folder: Path) -> None:
         tensors = load_file(path)
         halved = {name: t.bfloat16() if t.is_floating_point() else t for name, t in tensors.items()}
         save_file(halved, path, metadata={"format": "pt"})
-    configuration = folder / "base" / "config.json"
-    if configuration.exists():
+    for configuration in (*folder.glob("base/config.json"), *folder.glob("experts/*/config.json")):
         content = json.loads(configuration.read_text(encoding="utf-8")) | {"dtype": "bfloat16"}
         configuration.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 

@@ -7,14 +7,14 @@ Knows how the rooms fit together. Does not know how a rule mixes, a bank reads, 
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
-from transformers import Cache, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 import bundle
 from decoding.conversation import Conversation, encode, require_room
@@ -27,49 +27,26 @@ from decoding.sampling import Sampling, one_for_each
 from decoding.scribe import Scribe
 from decoding.step import Rollout, Step
 from experts.bank import ExpertBank
+from experts.hub import is_pinned, split_revision
+from experts.kept import read_experts, write_experts
 from experts.probe import refuse_silent_experts
+from experts.reading import Bank
 from experts.rows import Reading, Rows
+from experts.state import State
+from experts.whole import WholeModels, read_model
 from pcm.mixing import mix
 from pcm.model import PreferenceControlModel
 from pcm.preference import Preference, PreferenceReader, asked_for
 
-
-@dataclass
-class State:
-    """What one batch of requests has read so far.
-
-    Args:
-        rows: Which (request, expert) pairs run.
-        asked: How much each expert is asked for (B, K).
-        mask: 1 where a token counts, over the prompt and everything after it (B, S).
-        cache: Keys and values of what was read.
-        room: The most tokens that count of each request, prompt and response together (B,); None is no limit. What is
-            read after them counts nothing: a request may wait, beyond its window, for others that go on.
-    """
-
-    rows: Rows
-    asked: Tensor
-    mask: Tensor
-    cache: Cache
-    room: Tensor | None = None
-
-    def await_reading(self, tokens: Tensor) -> None:
-        """Extends the mask to tokens that are read after the prompt (B, t)."""
-        if self.cache.get_seq_length() == 0:
-            return  # the mask covers the prompt from the start
-        counts = torch.ones_like(tokens)
-        if self.room is not None:
-            left = self.room - self.mask.sum(dim=-1)  # (B,)
-            counts = (counts.cumsum(dim=-1) <= left.unsqueeze(-1)).to(tokens)
-        self.mask = torch.cat([self.mask, counts.to(self.mask)], dim=-1)  # (B, S)
+BankType = TypeVar("BankType", bound=Bank)
 
 
 @dataclass
-class Mixture:
+class Mixture(Generic[BankType]):
     """Base, experts, controller and rule.
 
     Args:
-        bank: Base and experts, in the order of the dimensions.
+        bank: Base and experts, in the order of the dimensions: adapters (`ExpertBank`) or whole models (`WholeModels`).
         tokenizer: Of the base, with a chat template.
         dimensions: What can be asked for (K).
         rule: The mixing rule: the name of one, or any function with the signature of `decoding.rules.Rule`.
@@ -85,7 +62,7 @@ class Mixture:
         ValueError: If the parts do not belong together.
     """
 
-    bank: ExpertBank
+    bank: BankType
     tokenizer: PreTrainedTokenizerBase
     dimensions: tuple[Dimension, ...]
     rule: str | Rule
@@ -133,6 +110,45 @@ class Mixture:
         return sorted({self.tokenizer.eos_token_id, *(token for token in listed if token is not None)})
 
     @classmethod
+    def of(
+        cls,
+        base: PreTrainedModel | str | Path,
+        experts: Mapping[str, str | Path],
+        *,
+        kind: type[ExpertBank] | type[WholeModels] = ExpertBank,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        dimensions: Sequence[Dimension] | None = None,
+        rule: str | Rule = "anchored",
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> "Mixture[Any]":
+        """Gives the uniform mixture of a base's experts, wherever they lie: no bundle, no controller, no training.
+
+        Args:
+            base: A folder, a hub id (`owner/name`, `owner/name@revision`), or a model in memory, which stays where it
+                is and in its precision.
+            experts: For each name a folder or a hub id: PEFT's LoRA adapters, or whole models.
+            kind: `ExpertBank` for adapters, `WholeModels` for models that were fine-tuned whole.
+            tokenizer: With a chat template; the base's own when not given.
+            dimensions: What the experts are for, in their order; "The answer is NAME." when not given.
+            rule: The mixing rule.
+            device: Where to compute.
+            dtype: Of the base in memory.
+
+        Raises:
+            FileNotFoundError: If an expert is neither a folder nor a repository that can be fetched.
+            ValueError: If the parts do not belong together, or an expert changes nothing.
+        """
+        model = base if isinstance(base, PreTrainedModel) else read_model(base, dtype, device)
+        bank = kind.load(model, experts)
+        refuse_silent_experts(bank)
+        poles = dimensions or [Dimension(name, f"The answer is {name}.") for name in experts]
+        mixture: Mixture[Any] = Mixture(bank, tokenizer or _tokenizer_of(base), tuple(poles), rule)
+        if is_pinned(base):
+            mixture.base_id, mixture.base_revision = split_revision(base)
+        return mixture
+
+    @classmethod
     def load(
         cls,
         path_or_hub_id: str | Path,
@@ -141,7 +157,8 @@ class Mixture:
         revision: str | None = None,
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
-    ) -> "Mixture":
+        compile: bool = False,
+    ) -> "Mixture[Any]":
         """Gives the mixture that a bundle holds, after checking every file of it.
 
         Args:
@@ -150,17 +167,19 @@ class Mixture:
             revision: Branch, tag or commit on the hub.
             device: Where to compute.
             dtype: Of base and experts in memory; on disk they are bfloat16.
+            compile: As `compile` does it.
 
         Raises:
             FileNotFoundError: If there is no such bundle.
-            ValueError: If the bundle is damaged, or an expert changes nothing.
+            ValueError: If the bundle is damaged, an expert changes nothing, or the bank cannot be compiled.
         """
         folder = bundle.locate(path_or_hub_id, revision)
         manifest = bundle.read_manifest(folder)
+        names = [dimension.name for dimension in manifest.dimensions]
         with bundle.fitting(folder):
             base, tokenizer = bundle.read_base(folder, manifest, dtype)
-            bank = ExpertBank.load(base, {d.name: folder / "experts" / d.name for d in manifest.dimensions}).to(device)
-            mixture = cls(bank, tokenizer, manifest.dimensions, rule or manifest.rule)
+            bank = read_experts(base, names, manifest.whole_models, folder).to(torch.device(device))
+            mixture: Mixture[Any] = Mixture(bank, tokenizer, manifest.dimensions, rule or manifest.rule)
             if (folder / "pcm").exists():
                 pcm = PreferenceControlModel.load(folder / "pcm")
                 mixture.pcm = pcm.to(device, torch.promote_types(dtype, torch.float32))
@@ -168,10 +187,14 @@ class Mixture:
                 mixture.reader = PreferenceReader.load(folder / "reader", tokenizer, manifest.dimensions)
         mixture.base_id, mixture.base_revision = manifest.base, manifest.base_revision
         refuse_silent_experts(bank)
+        if compile:
+            mixture.compile()
         return mixture
 
     def save(self, folder: str | Path, provenance: Mapping[str, Any], rewards: str | Path | None = None) -> None:
-        """Writes a bundle, whole or not at all; the weights of base and adapters become bfloat16.
+        """Writes a bundle, whole or not at all; the weights of base and experts become bfloat16.
+
+        A base and whole models that were read from the hub at a revision stay there: the bundle says where.
 
         Args:
             folder: Where nothing is yet, or an earlier bundle.
@@ -188,8 +211,7 @@ class Mixture:
             self.tokenizer.save_pretrained(new / "base")
             if self.base_id == "base":
                 self.bank.base.save_pretrained(new / "base")
-            for name in self.names:
-                self.bank.save(name, new / "experts" / name)
+            manifest = replace(manifest, whole_models=write_experts(self.bank, new))
             if rewards is not None:
                 bundle.copy_rewards(Path(rewards), new)
             bundle.halve(new)  # before controller and reader, whose few numbers stay as they are
@@ -198,6 +220,24 @@ class Mixture:
             if self.reader is not None:
                 self.reader.save(new / "reader")
             bundle.write_manifest(new, manifest)
+
+    def compile(self, **settings: Any) -> None:
+        """Compiles the experts' passes: the same tokens, faster only once the graphs are made.
+
+        A prompt, a first step and all steps after it are one graph each, and again for every new grouping of rows (who
+        asks for what, how many requests). Making them takes from seconds to minutes, growing with the base's layers, so
+        it pays where the same preferences and batch sizes are served for long, and not for a single answer. After eight
+        graphs torch goes back to plain passes and says so (`torch._dynamo.config.recompile_limit`).
+
+        Args:
+            settings: Those of `torch.compile`.
+
+        Raises:
+            ValueError: If the experts are whole models, or the base's forward pass is wrapped.
+        """
+        if not isinstance(self.bank, ExpertBank):
+            raise ValueError(f"only adapters on one base can be compiled, got {type(self.bank).__name__}")
+        self.bank.compile(**settings)
 
     def asked(self, preference: Preference | None) -> Tensor:
         """Gives how much each dimension is asked for (K,), in [0, 1]; None asks for all alike."""
@@ -360,3 +400,13 @@ class Mixture:
                     tokens[row].append(token)
                     seconds[row] = time.perf_counter() - began
         return [Response.of(*parts) for parts in zip(tokens, understood, seconds, strict=True)]
+
+
+def _tokenizer_of(base: PreTrainedModel | str | Path) -> PreTrainedTokenizerBase:
+    """The base's own tokenizer, from where the base lies."""
+    source = base.name_or_path if isinstance(base, PreTrainedModel) else str(base)
+    if not source:
+        raise ValueError("a base that was not read from anywhere must come with a tokenizer, got none")
+    where, revision = (source, None) if Path(source).is_dir() else split_revision(source)
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(where, revision=revision or "main")
+    return tokenizer

@@ -6,16 +6,24 @@ Knows hub ids with revisions. Does not know what a folder holds.
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeGuard
 
 from huggingface_hub import snapshot_download
 
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@.+)?")
+_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*(@.+)?")
 
 
 def split_revision(source: str) -> tuple[str, str | None]:
     """The hub id and its pinned revision, of `owner/name@revision` or `owner/name`."""
     where, _, revision = source.partition("@")
     return where, revision or None
+
+
+def is_pinned(source: object) -> TypeGuard[str]:
+    """Whether it is a hub id with a revision, `owner/name@revision`, and no folder here."""
+    if not isinstance(source, str) or Path(source).is_dir() or not _HUB_ID.fullmatch(source):
+        return False
+    return split_revision(source)[1] is not None
 
 
 def located(source: str | Path, files: Sequence[str]) -> Path:

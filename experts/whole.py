@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, Cache, PreTrainedModel
 
-from experts.hub import split_revision
+from experts.hub import is_pinned, split_revision
 from experts.passes import arguments, fresh_cache, last_hidden
 from experts.probe import refuse_silent_experts
 from experts.rows import Reading, Rows, RowsOutput
 
-__all__ = ["CacheOfEach", "WholeModels"]
+__all__ = ["CacheOfEach", "WholeModels", "read_model"]
 
 
 class CacheOfEach(Cache):
@@ -48,6 +48,8 @@ class WholeModels(nn.Module):
         super().__init__()
         self.base = _frozen(base)
         self.names: list[str] = []
+        self.pinned: dict[str, str] = {}
+        """The experts that were read from the hub at a revision, `owner/name@revision`."""
         self._experts = nn.ModuleDict()
 
     @classmethod
@@ -74,7 +76,7 @@ class WholeModels(nn.Module):
         """
         if not name or "." in name or name in self.names:
             raise ValueError(f"an expert's name must be new and without dots, got {name!r} beside {self.names}")
-        self._experts[name] = self._fitting(name, model)
+        self._put(name, model)
         self.names.append(name)
 
     def replace(self, name: str, model: PreTrainedModel | str | Path) -> None:
@@ -87,12 +89,13 @@ class WholeModels(nn.Module):
             ValueError: If no expert has this name, the vocabulary differs, or the expert changes no logit.
         """
         self._require(name)
-        self._experts[name] = self._fitting(name, model)
+        self._put(name, model)
 
     def remove(self, name: str) -> None:
         """Removes an expert; those after it move up by one, so caches that are alive belong to nobody."""
         self._require(name)
         del self._experts[name]
+        self.pinned.pop(name, None)
         self.names.remove(name)
 
     def save(self, name: str, folder: str | Path) -> None:
@@ -156,10 +159,17 @@ class WholeModels(nn.Module):
             raise ValueError(f"a cache must come from this bank's empty_cache(), got {cache}")
         return cache.parts
 
+    def _put(self, name: str, model: PreTrainedModel | str | Path) -> None:
+        """Puts a model that fits in the expert's place, and remembers whether it can be had from the hub again."""
+        self._experts[name] = self._fitting(name, model)
+        self.pinned.pop(name, None)
+        if is_pinned(model):
+            self.pinned[name] = model
+
     def _fitting(self, name: str, model: PreTrainedModel | str | Path) -> PreTrainedModel:
         """The model, read if it is not yet, frozen and found to fit the base."""
         if isinstance(model, str | Path):
-            model = _read(model, self.base)
+            model = read_model(model, self.base.dtype, self.base.device)
         ours, theirs = (_vocabulary(each) for each in (self.base, model))
         if ours != theirs:
             raise ValueError(f"expert {name!r} must have the base's vocabulary of {ours} tokens, got {theirs}")
@@ -187,11 +197,19 @@ def _frozen(model: PreTrainedModel) -> PreTrainedModel:
     return model
 
 
-def _read(source: str | Path, base: PreTrainedModel) -> PreTrainedModel:
-    """The model of a folder or hub id, in the base's dtype and on its device."""
+def read_model(source: str | Path, dtype: torch.dtype, device: torch.device | str = "cpu") -> PreTrainedModel:
+    """Gives the model of a folder or hub id (`owner/name`, `owner/name@revision`), read from safetensors only.
+
+    Args:
+        source: A folder that exists comes first.
+        dtype: Of its weights in memory.
+        device: Where to put it.
+    """
     where, revision = (str(source), None) if Path(source).is_dir() else split_revision(str(source))
-    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(where, revision=revision or "main", dtype=base.dtype)
-    nn.Module.to(model, base.device)
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+        where, revision=revision or "main", dtype=dtype, use_safetensors=True
+    )
+    nn.Module.to(model, device)
     return model
 
 

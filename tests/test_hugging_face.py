@@ -109,6 +109,14 @@ def page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     return names
 
 
+def test_the_pages_example_of_a_base_with_adapters_works(
+    page: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    exec(blocks("Any base"), page)
+    assert capsys.readouterr().out.strip()
+    assert page["own"].names == Mixture.load("build/own").names == ["friendly", "concise"]
+
+
 def test_the_pages_example_of_generating_works(page: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     exec(blocks("Generate"), page)
     streamed, beams = capsys.readouterr().out.strip().rsplit("\n", 1)

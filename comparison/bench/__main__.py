@@ -23,7 +23,8 @@ from comparison.bench.findings import Findings, machine
 from comparison.bench.lineup import ADAPTER_RANK
 from comparison.bench.measure import Effort
 from comparison.bench.plot import cost_plot
-from comparison.bench.run import LoadPlan, Plan, measure, measure_load, profile_bank, settings_of
+from comparison.bench.profiling import profile_sheet
+from comparison.bench.run import LoadPlan, Plan, measure, measure_load, profile_step, settings_of
 from comparison.bench.shapes import SHAPES
 from comparison.bench.tables import page, sheets
 from comparison.command import command_parser
@@ -42,12 +43,14 @@ def bench(
     device: str | None = None,
     dtypes: Sequence[str] | None = None,
     engines: Sequence[str] | None = None,
-    experts: Sequence[int] = (1, 2, 3, 4, 6, 8, 16),
+    experts: Sequence[int] = (6, 3, 1, 2, 4, 8, 16),
     overheads: Sequence[int] = (3, 6),
     batches: Sequence[int] = (1, 8, 32),
     prompt_tokens: int = 64,
     rounds: int = 12,
     seconds: float = 8.0,
+    slowest: float = 2.0,
+    minutes: float = 20.0,
     threads: int | None = None,
     quick: bool = False,
     profile: bool = False,
@@ -59,15 +62,17 @@ def bench(
         shape: Of the base: tiny, 135m, 1b or 8b; 135m on a CPU and 1b on CUDA when not given.
         device: Such as cpu or cuda; CUDA where there is one when not given.
         dtypes: Precisions of the weights among float32, bfloat16 and float64; when not given, float32 and bfloat16 on
-            a CPU, bfloat16 on CUDA. The mixed-preference load runs in the last one.
+            a CPU, bfloat16 on CUDA. The mixed-preference load runs in the first one.
         engines: What computes soup, floor and bank, among eager, packed (CPU only), compiled and int8 (needs torchao);
             when not given, eager and packed on a CPU, eager on CUDA. Compiling takes minutes for every bank.
-        experts: How many experts the banks have, all of them asked for.
+        experts: How many experts the banks have, all of them asked for, in the order in which they are measured.
         overheads: For which of them the bare pass and the controller are timed as well.
         batches: How many requests are answered at once.
         prompt_tokens: Of every prompt.
         rounds: The most rounds of one cell; every round runs each method once.
         seconds: A cell with three rounds starts no further one after this time.
+        slowest: A way that is not ours and takes more seconds for one turn of a cell is left out of the cell.
+        minutes: About how long everything may take; what there is no time for is listed.
         threads: Of torch on a CPU; its own choice when not given.
         quick: One and three experts, batch 1, three rounds, a small load: whether everything works.
         profile: Also profile decoding steps, into profile.md.
@@ -86,8 +91,9 @@ def bench(
         experts=QUICK_EXPERTS if quick else tuple(experts),
         overheads=(3,) if quick else tuple(overheads),
         batches=(1,) if quick else tuple(batches),
-        effort=Effort(prompt_tokens, 3 if quick else rounds, seconds, 2, LARGEST_PREFILL[place.type]),
+        effort=Effort(prompt_tokens, 3 if quick else rounds, seconds, 2, LARGEST_PREFILL[place.type], slowest),
         load=QUICK_LOAD if quick else LoadPlan(),
+        minutes=minutes,
     )
     findings = Findings(settings_of(plan) | {"rank": ADAPTER_RANK}, machine(place))
     keep(plan, findings, output, profile)
@@ -104,8 +110,7 @@ def keep(plan: Plan, findings: Findings, output: Path, profile: bool) -> None:
             measure(plan, findings, progress)
             measure_load(plan, findings, progress)
         if profile:
-            tables = [sheet.markdown() for sheet in profile_bank(plan)]
-            (output / "profile.md").write_text("\n".join(["# Profile\n", *tables]), encoding="utf-8")
+            profile_step(plan, findings)
     finally:
         findings.minutes = (time.perf_counter() - began) / 60
         write(findings, output)
@@ -115,6 +120,9 @@ def write(findings: Findings, output: Path) -> None:
     """Writes numbers, tables and plots."""
     findings.write(output / "bench.json")
     (output / "bench.md").write_text(page(findings), encoding="utf-8")
+    if findings.profile:
+        tables = [profile_sheet(row).markdown() for row in findings.profile]
+        (output / "profile.md").write_text("\n".join(["# Profile\n", *tables]), encoding="utf-8")
     for dtype in findings.settings["dtypes"]:
         rows = [row for row in findings.rows if row["dtype"] == dtype]
         if any(row["phase"] == "decode" for row in rows):

@@ -3,7 +3,9 @@
     {"settings": {...}, "machine": {...}, "minutes": M, "left_out": ["...", ...],
      "rows": [{"name", "experts", "engine", "batch", "phase", "dtype", "ms_per_token", "spread", "ratio_to_soup",
                "ratio_to_floor", "peak_bytes", "rounds"}],
-     "load": [{"name", "engine", "dtype", "seconds", "spread", "requests_per_second", "rate_over_mixture", "rounds"}]}
+     "load": [{"name", "engine", "dtype", "seconds", "spread", "requests_per_second", "rate_over_mixture", "rounds"}],
+     "profile": [{"name", "experts", "engine", "dtype", "batch", "dispatched", "ms",
+                  "operations": [{"operation", "calls", "own_ms", "share"}]}]}
 
 Knows plain data. Does not know servers.
 """
@@ -36,6 +38,7 @@ class Findings:
         load: Of the mixed-preference load.
         left_out: A line for everything that was not measured, with the reason.
         minutes: How long it took.
+        profile: Where the time of one decoding step goes.
     """
 
     settings: Mapping[str, Any]
@@ -44,10 +47,20 @@ class Findings:
     load: list[Row] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     minutes: float = 0.0
+    profile: list[Row] = field(default_factory=list)
 
     def write(self, path: Path) -> None:
         """Writes them as JSON."""
         path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> "Findings":
+        """Gives what `write` wrote.
+
+        Raises:
+            FileNotFoundError: If there is nothing.
+        """
+        return cls(**json.loads(path.read_text(encoding="utf-8")))
 
 
 def machine(device: torch.device) -> dict[str, Any]:

@@ -213,7 +213,6 @@ def load_servers(material: Material, load: Load, engine: Engine) -> tuple[list[L
         stacked.add("-".join(map(str, experts)), *merged_adapter(dense, weights))
     servers: list[LoadServer] = [
         Ours("mixture", engine.name, mixture_of(bank)),
-        Ours("mixture with controller", engine.name, mixture_of(bank, controlled=True)),
         Swapped(engine, dense),
         Stacked(engine.name, stacked.eval(), groups),
     ]

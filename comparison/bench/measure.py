@@ -5,6 +5,7 @@ request that was read once and repeated, which costs the same as requests that d
 Knows servers, the loop and rounds. Does not know how servers are built or shown.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,7 +16,7 @@ from torch import Tensor
 from transformers import Cache
 
 from comparison.bench.memory import bytes_of, cached_bytes, growth
-from comparison.bench.rounds import rounds
+from comparison.bench.rounds import rounds, timed
 from comparison.bench.servers import AnyServer
 from comparison.bench.summaries import median, paired_ratio, spread
 from decoding.loop import Emitted, StepLike, decode
@@ -23,7 +24,9 @@ from decoding.sampling import Sampling
 
 Row = dict[str, Any]
 GREEDY = Sampling(temperature=0.0, max_new_tokens=4096)
-PHASES = ("prefill", "decode")
+PHASES = ("decode", "prefill")
+OURS = ("soup", "floor", "bank", "bank-pass", "bank+controller")
+"""Measured however long they take: what everything else is compared with."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Effort:
         seconds: After which a cell starts no further round, once it has three.
         turns: Decoding turns that are timed together in a round.
         largest_prefill: The most tokens, over all rows, that one prefill may read; larger ones are left out.
+        slowest_turn: Seconds that one turn may take of a way that is not ours; slower ones are left out of the cell.
     """
 
     prompt_tokens: int
@@ -43,6 +47,7 @@ class Effort:
     seconds: float
     turns: int
     largest_prefill: int
+    slowest_turn: float = math.inf
 
 
 @dataclass
@@ -53,27 +58,31 @@ class Bench:
         device: Where they run.
         vocabulary: Token ids are drawn below this.
         effort: How much is measured.
+        too_slow: A line for each server that was left out of the last cell.
     """
 
     device: torch.device
     vocabulary: int
     effort: Effort
+    too_slow: list[str] = field(default_factory=list)
     _read: dict[int, tuple[Any, Tensor]] = field(default_factory=dict)
 
     def cell(self, servers: Sequence[AnyServer], phase: str, batch: int) -> Iterator[list[Row]]:
         """Gives the cell's rows after each round, the later ones over more rounds.
 
         Args:
-            servers: Those to time; the ones whose prefill would be too large are left out.
+            servers: Those to time; the ones whose prefill would be too large are left out, and soups that would then
+                be alone.
             phase: "prefill" or "decode".
             batch: How many requests.
         """
-        servers = [server for server in servers if phase == "decode" or self._fits(server, batch)]
+        fitting = [server for server in servers if phase == "decode" or self._fits(server, batch)]
+        self.too_slow = []
+        if all(server.name == "soup" for server in fitting):
+            return
         turns = 1 if phase == "prefill" else self.effort.turns
         tokens = self.effort.prompt_tokens if phase == "prefill" else turns
-        ready = [self.contestant(server, phase, batch) for server in servers]
-        for warm_up in ready:
-            warm_up.turn()
+        servers, ready = self._warm(fitting, phase, batch)
         peaks = [self._peak(server, run) for server, run in zip(servers, ready, strict=True)]
         runs = {index: partial(self._turns, run, turns) for index, run in enumerate(ready)}
         taken: list[list[float]] = [[] for _ in servers]
@@ -81,6 +90,21 @@ class Bench:
             for index, seconds in each.items():
                 taken[index].append(1000 * seconds / tokens)
             yield rows_of(servers, taken, peaks, phase, batch)
+
+    def _warm(self, servers: Sequence[AnyServer], phase: str, batch: int) -> tuple[list[AnyServer], list["Contestant"]]:
+        """Those that are fast enough to be timed, each after its first turn."""
+        kept = []
+        for server in servers:
+            contestant = self.contestant(server, phase, batch)
+            contestant.turn()  # the first one also reads the prompt
+            seconds = timed(partial(self._turns, contestant, 1)) if server.name not in OURS else 0.0
+            if seconds <= self.effort.slowest_turn:
+                kept.append((server, contestant))
+                continue
+            self.too_slow.append(
+                f"{phase} of {batch}: {server.name} of {server.experts} experts takes {seconds:.1f} seconds for a turn"
+            )
+        return [server for server, _ in kept], [contestant for _, contestant in kept]
 
     def contestant(self, server: AnyServer, phase: str, batch: int) -> "Contestant":
         """Gives what runs one turn of a server at a time; its first turns are not for timing."""

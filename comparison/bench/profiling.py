@@ -3,7 +3,7 @@
 Knows torch's profiler. Does not know methods beyond their name.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -24,24 +24,41 @@ def profiled(turn: Callable[[], None], device: torch.device, turns: int) -> Sequ
     return profiler.key_averages()
 
 
-def profile_sheet(title: str, entries: Sequence[Any], turns: int) -> Sheet:
-    """Gives the operations that take most, each without those it calls.
+def profile_row(entries: Sequence[Any], turns: int) -> dict[str, Any]:
+    """Gives what a turn dispatches and which operations take most, each without those it calls.
 
     Args:
-        title: What was profiled.
         entries: From `profiled`.
         turns: Over how many turns.
+
+    Returns:
+        `dispatched` operations and `ms` of a turn, and the longest `operations` with their `calls`, `own_ms`, `share`.
     """
     own = {entry.key: entry.self_device_time_total or entry.self_cpu_time_total for entry in entries}
     if any(entry.self_device_time_total for entry in entries):
         own = {entry.key: entry.self_device_time_total for entry in entries}
     total = sum(own.values()) or 1.0
     calls = {entry.key: entry.count for entry in entries}
-    longest = sorted(own, key=lambda key: own[key], reverse=True)[:LONGEST]
-    rows = [
-        [f"`{key}`", f"{calls[key] / turns:.0f}", f"{own[key] / turns / 1000:.3f}", f"{100 * own[key] / total:.1f} %"]
-        for key in longest
+    operations = [
+        {"operation": key, "calls": calls[key] / turns, "own_ms": own[key] / turns / 1000, "share": own[key] / total}
+        for key in sorted(own, key=lambda key: own[key], reverse=True)[:LONGEST]
     ]
     dispatched = sum(entry.count for entry in entries if entry.key.startswith(("aten::", "mkldnn::")))
-    told = f"{title}: {dispatched / turns:.0f} operations dispatched for each token, {total / turns / 1000:.2f} ms."
-    return Sheet(told, ["operation", "calls", "own ms", "share"], rows)
+    return {"dispatched": dispatched / turns, "ms": total / turns / 1000, "operations": operations}
+
+
+def profile_sheet(row: Mapping[str, Any]) -> Sheet:
+    """Gives a profile as a table.
+
+    Args:
+        row: From `profile_row`, with what was profiled: `name`, `experts`, `batch`, `dtype` and `engine`.
+    """
+    title = (
+        f"{row['name']}, {row['experts']} experts, batch {row['batch']}, {row['dtype']}, {row['engine']}: "
+        f"{row['dispatched']:.0f} operations dispatched for each token, {row['ms']:.2f} ms."
+    )
+    lines = [
+        [f"`{one['operation']}`", f"{one['calls']:.0f}", f"{one['own_ms']:.3f}", f"{100 * one['share']:.1f} %"]
+        for one in row["operations"]
+    ]
+    return Sheet(title, ["operation", "calls", "own ms", "share"], lines)

@@ -3,6 +3,8 @@
 Knows plans, cells and findings. Does not know files or the command line.
 """
 
+import math
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -15,13 +17,14 @@ from comparison.bench.findings import Findings, Row, load_rows
 from comparison.bench.lineup import Material, Shelf, rival_servers
 from comparison.bench.load import Load, LoadServer, load_servers
 from comparison.bench.measure import PHASES, Bench, Effort
-from comparison.bench.profiling import profile_sheet, profiled
+from comparison.bench.profiling import profile_row, profiled
 from comparison.bench.rounds import FEWEST_ROUNDS, rounds
 from comparison.bench.servers import AnyServer
 from comparison.bench.shapes import SHAPES
-from comparison.page import Sheet
 
 PROFILED_TURNS = 4
+CELLS_SHARE = 0.6
+"""Of a plan's minutes; the others are for the load, whose rounds are long, and for the profile."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class LoadPlan:
     preferences: int = 8
     experts: int = 6
     each: int = 3
-    prompt_tokens: int = 32
+    prompt_tokens: int = 16
     new_tokens: int = 32
 
 
@@ -59,6 +62,8 @@ class Plan:
         batches: How many requests at once.
         effort: How much of each.
         load: The mixed-preference load.
+        minutes: About how long everything may take. A precision that has used up its share is measured no further,
+            except for the decoding of the smallest batch; what is left out is listed.
     """
 
     shape: str
@@ -70,6 +75,7 @@ class Plan:
     batches: tuple[int, ...]
     effort: Effort
     load: LoadPlan
+    minutes: float = math.inf
 
     def __post_init__(self) -> None:
         """Refuses what cannot be measured, before anything is."""
@@ -87,6 +93,11 @@ class Plan:
     def vocabulary(self) -> int:
         """How many tokens there are."""
         return int(SHAPES[self.shape]["vocab_size"])
+
+    @property
+    def share(self) -> float:
+        """Seconds that the cells of one precision may take."""
+        return 60 * self.minutes * CELLS_SHARE / len(self.dtypes)
 
     def cells(self) -> list[tuple[str, int]]:
         """Gives phases and batch sizes in the order they are measured."""
@@ -106,6 +117,7 @@ def measure(plan: Plan, findings: Findings, progress: Progress) -> None:
     for dtype in plan.dtypes:
         material = Material.random(plan.shape, dtype, plan.device, max(plan.experts))
         shelves = [Shelf.of(material, ENGINES[name]) for name in plan.engines]
+        ends = time.perf_counter() + plan.share
         for experts in plan.experts:
             progress.update(task, description=f"{told(dtype)}, {experts} experts: building")
             servers, left_out = _servers(plan, material, shelves, experts)
@@ -113,7 +125,12 @@ def measure(plan: Plan, findings: Findings, progress: Progress) -> None:
             bench = Bench(plan.device, plan.vocabulary, plan.effort)
             for phase, batch in plan.cells():
                 progress.update(task, description=f"{told(dtype)}, {experts} experts, {phase} of {batch}")
-                _measure_cell(bench, servers, (phase, batch), findings, told(dtype))
+                if time.perf_counter() < ends or (phase, batch) == plan.cells()[0]:
+                    _measure_cell(bench, servers, (phase, batch), findings, told(dtype))
+                else:
+                    findings.left_out.append(
+                        f"{told(dtype)}: {phase} of {batch} beside {experts} experts: no time left"
+                    )
                 progress.advance(task)
 
 
@@ -133,6 +150,7 @@ def _measure_cell(
     before = len(findings.rows)
     for rows in bench.cell(servers, *cell):
         findings.rows[before:] = [row | {"dtype": dtype} for row in rows]
+    findings.left_out += [f"{dtype}: {line}" for line in bench.too_slow]
     if len(findings.rows) == before:
         findings.left_out.append(
             f"{dtype}: {cell[0]} of {cell[1]} beside {servers[0].experts} experts: more than "
@@ -141,14 +159,14 @@ def _measure_cell(
 
 
 def measure_load(plan: Plan, findings: Findings, progress: Progress) -> None:
-    """Measures the mixed-preference load into the findings, in the plan's last precision.
+    """Measures the mixed-preference load into the findings, in the plan's first precision.
 
     Args:
         plan: What is measured.
         findings: Rows are added to them.
         progress: Shows how far it is.
     """
-    dtype, shape = plan.dtypes[-1], plan.load
+    dtype, shape = plan.dtypes[0], plan.load
     task = progress.add_task("load: building", total=plan.effort.rounds)
     tokens = (shape.prompt_tokens, shape.new_tokens)
     load = Load.random(shape.requests, shape.preferences, shape.experts, shape.each, tokens, plan.vocabulary)
@@ -186,21 +204,24 @@ def _answer(server: LoadServer, load: Load, device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def profile_bank(plan: Plan) -> list[Sheet]:
-    """Gives where the time of a decoding step goes, for a soup and a bank in every engine."""
+def profile_step(plan: Plan, findings: Findings) -> None:
+    """Finds where the time of a decoding step goes, for soup, floor and bank in every engine.
+
+    Args:
+        plan: The bank has as many of its experts as come closest to three.
+        findings: Profiles are added to them.
+    """
     experts, dtype = min(plan.experts, key=lambda count: abs(count - 3)), plan.dtypes[-1]
     material = Material.random(plan.shape, dtype, plan.device, experts)
     bench = Bench(plan.device, plan.vocabulary, plan.effort)
-    sheets = []
     for name in plan.engines:
         for server in Shelf.of(material, ENGINES[name]).servers(material, experts, overheads=False):
             contestant = bench.contestant(server, "decode", plan.batches[0])
             for _ in range(3):
                 contestant.turn()
-            entries = profiled(contestant.turn, plan.device, PROFILED_TURNS)
-            title = f"{server.name}, {experts} experts, batch {plan.batches[0]}, {told(dtype)}, {server.engine}"
-            sheets.append(profile_sheet(title, entries, PROFILED_TURNS))
-    return sheets
+            told_of = {"name": server.name, "experts": experts, "engine": server.engine, "dtype": told(dtype)}
+            row = profile_row(profiled(contestant.turn, plan.device, PROFILED_TURNS), PROFILED_TURNS)
+            findings.profile.append({**told_of, "batch": plan.batches[0], **row})
 
 
 def settings_of(plan: Plan) -> dict[str, object]:

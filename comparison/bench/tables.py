@@ -39,6 +39,7 @@ def sheets(findings: Findings) -> Iterator[Sheet]:
     cells = {(row["dtype"], row["phase"], row["batch"]): None for row in findings.rows}
     for dtype, phase, batch in cells:
         rows = [row for row in findings.rows if (row["dtype"], row["phase"], row["batch"]) == (dtype, phase, batch)]
+        rows.sort(key=lambda row: row["experts"])
         yield cost_sheet(f"{phase.capitalize()} of {batch} in {dtype}.", rows)
     best = best_sheet(findings.rows)
     if best.rows:

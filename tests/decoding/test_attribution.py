@@ -19,6 +19,13 @@ def test_the_other_rules_share_responsibility_like_a_posterior() -> None:
         torch.testing.assert_close(moved, torch.tensor([0.5, 0.5, 0.0]))
 
 
+def test_who_is_not_asked_moved_nothing_even_where_it_holds_the_token_impossible() -> None:
+    experts = EXPERTS.masked_fill(LOG_WEIGHTS.isneginf(), -torch.inf)
+    for rule in ("anchored", "probability"):
+        moved = attribution(rule, BASE, experts, LOG_WEIGHTS)
+        torch.testing.assert_close(moved, attribution(rule, BASE, EXPERTS, LOG_WEIGHTS))
+
+
 def test_leading_dimensions_are_free() -> None:
     for rule in ("anchored", "probability"):
         one = attribution(rule, BASE, EXPERTS, LOG_WEIGHTS)

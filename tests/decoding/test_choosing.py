@@ -143,3 +143,5 @@ def test_a_nan_or_an_impossible_row_is_refused() -> None:
 def test_one_generator_per_request_is_required() -> None:
     with pytest.raises(ValueError, match=r"one generator per request \(2\), got 1"):
         chosen(logprobs_of([0.5, 0.5], [0.5, 0.5]), Sampling(), [1])
+    with pytest.raises(ValueError, match=r"one generator per request \(2\), got 0"):
+        chosen(logprobs_of([0.5, 0.5], [0.5, 0.5]), [Sampling(temperature=0), Sampling()], [])

@@ -1,8 +1,9 @@
 import pytest
+import torch
 from tiny_bundle import tiny_tokenizer
 from transformers import PreTrainedTokenizerBase
 
-from decoding.conversation import encode
+from decoding.conversation import encode, require_room
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +47,12 @@ def test_an_empty_prompt_is_refused(tokenizer: PreTrainedTokenizerBase, text: st
 def test_an_unknown_role_is_refused(tokenizer: PreTrainedTokenizerBase) -> None:
     with pytest.raises(ValueError, match="role must be one of system, user, assistant, got 'root'"):
         encode(tokenizer, [[{"role": "root", "content": "x"}]])
+
+
+def test_each_prompt_must_fit_with_its_own_response() -> None:
+    mask = torch.tensor([[1, 1, 1, 1, 1], [0, 0, 0, 1, 1]])
+    require_room(mask, torch.tensor([5, 8]), window=10)
+    with pytest.raises(ValueError, match="window of 10 tokens together, got a prompt of 2 tokens and up to 9 new ones"):
+        require_room(mask, torch.tensor([1, 9]), window=10)
+    with pytest.raises(ValueError, match="got a prompt of 5 tokens and up to 6 new ones"):
+        require_room(mask, 6, window=10)

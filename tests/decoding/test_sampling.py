@@ -23,6 +23,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedTokenizerBa
         ({"top_p": 0.0}, r"top_p must be in \(0, 1\], got 0.0"),
         ({"top_p": 1.1}, "top_p must be in"),
         ({"min_p": -0.1}, r"min_p must be in \[0, 1\], got -0.1"),
+        ({"min_p": 1.1}, "min_p must be in"),
         ({"min_p": float("nan")}, "min_p must be in"),
         ({"repetition_penalty": 0.0}, "repetition_penalty must be finite and above 0, got 0.0"),
         ({"repetition_penalty": float("inf")}, "repetition_penalty must be finite and above 0, got inf"),

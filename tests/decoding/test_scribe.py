@@ -51,6 +51,9 @@ def test_alternatives_are_the_likeliest_tokens_of_each_reader(tokenizer: PreTrai
     assert list(token.alternatives) == ["mixture", "base", "warm", "short"]
     best = turn.step.expert_logprobs[0, 1].topk(3)
     assert [one.probability for one in token.alternatives["short"]] == pytest.approx(best.values.exp().tolist())
+    (token,) = Scribe(tokenizer, NAMES, "anchored", [2], [()], alternatives=len(tokenizer) + 1).write(turn)
+    assert token is not None
+    assert len(token.alternatives["base"]) == len(tokenizer)
 
 
 def test_a_request_that_had_stopped_gets_nothing(tokenizer: PreTrainedTokenizerBase) -> None:

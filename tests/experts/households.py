@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from tokenizers import Tokenizer, models
 from torch import nn
 from transformers import (
     Gemma3ForCausalLM,
@@ -15,11 +16,14 @@ from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedModel,
+    PreTrainedTokenizerFast,
     Qwen3Config,
     Qwen3ForCausalLM,
 )
 
+from decoding.dimension import Dimension
 from experts.bank import ExpertBank
+from mixture import Mixture
 
 VOCABULARY = 50
 _GROUPED = {
@@ -96,3 +100,10 @@ class Household:
     def alone(self, name: str) -> PreTrainedModel:
         """The expert as PEFT loads it."""
         return PeftModel.from_pretrained(deepcopy(self.base), self.folders[name]).eval()
+
+
+def mixture_of(bank: ExpertBank) -> Mixture:
+    """The uniform mixture of a household's bank, with a tokenizer of numbered words that nobody reads."""
+    words = Tokenizer(models.WordLevel({f"w{number}": number for number in range(VOCABULARY)}, "w1"))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, eos_token="w2", pad_token="w0", chat_template="x")
+    return Mixture(bank, tokenizer, tuple(Dimension(name, "It differs.") for name in bank.names), "anchored")

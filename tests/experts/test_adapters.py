@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -78,6 +79,40 @@ def test_a_fresh_expert_changes_nothing_and_starts_like_peft(llama_base: PreTrai
     assert 0.8 * bound < float(down.abs().max()) <= bound
 
 
+def test_a_module_is_named_whole_by_its_last_parts_or_by_an_expression_over_all_of_it() -> None:
+    ends = AdapterConfig(1, 1, ("v_proj",), rank_pattern={"proj": 7, "v_proj": 2})
+    assert ends.targets("layers.0.v_proj")
+    assert not ends.targets("layers.0.kv_proj")
+    assert (ends.rank_of("layers.0.v_proj"), ends.rank_of("layers.0.kv_proj")) == (2, 1)
+    expression = AdapterConfig(1, 1, r".*\.0\..*v_proj")
+    assert expression.targets("layers.0.v_proj")
+    assert not expression.targets("layers.0.v_proj.inner")
+
+
+def test_an_expert_is_a_copy_that_can_be_saved_however_its_state_lay_in_memory(
+    llama_base: PreTrainedModel, tmp_path: Path
+) -> None:
+    bank = ExpertBank(llama_base)
+    bank.add("own", AdapterConfig(2, 4, ("layers.0.self_attn.q_proj",)))
+    crosswise = {key: torch.rand(*tensor.t().shape).double().t() for key, tensor in bank.state_of("own").items()}
+    before = {key: tensor.clone() for key, tensor in crosswise.items()}
+    bank.add("given", bank.configs["own"], crosswise)
+    with torch.no_grad():
+        for parameter in bank.parameters_of("given"):
+            parameter.mul_(2)
+    assert all(torch.equal(crosswise[key], tensor) for key, tensor in before.items())
+    bank.save("given", tmp_path)
+    assert all(torch.equal(read_adapter(tmp_path).state[key], 2 * tensor) for key, tensor in before.items())
+
+
+def test_one_layer_that_stores_its_weight_crosswise_is_enough_to_say_so(household: Callable[[str], Household]) -> None:
+    bank = ExpertBank(deepcopy(household("gpt2").base))
+    bank.add("head", AdapterConfig(2, 4, ("lm_head",)))
+    assert not bank.fan_in_fan_out
+    bank.add("both", AdapterConfig(2, 4, ("c_attn", "lm_head")))
+    assert bank.fan_in_fan_out
+
+
 def test_a_fresh_expert_is_reproducible_from_its_generator(llama_base: PreTrainedModel) -> None:
     bank = ExpertBank(llama_base)
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
@@ -118,15 +153,21 @@ def test_reward_adapters_of_a_classifier_load_onto_the_bare_trunk(llama: Househo
 
 
 @pytest.mark.parametrize(
-    "narrowing", [{"layers_to_transform": [1]}, {"exclude_modules": ["layers.0.self_attn.q_proj"]}], ids=str
+    ("narrowing", "layer"),
+    [
+        ({"layers_to_transform": [1]}, 1),
+        ({"layers_to_transform": 0}, 0),
+        ({"exclude_modules": ["layers.0.self_attn.q_proj"]}, 1),
+    ],
+    ids=str,
 )
 def test_narrowed_targets_are_read_from_the_tensors(
-    llama: Household, tmp_path: Path, narrowing: dict[str, list[Any]]
+    llama: Household, tmp_path: Path, narrowing: dict[str, Any], layer: int
 ) -> None:
     config = LoraConfig(task_type="CAUSAL_LM", r=2, target_modules=["q_proj"], init_lora_weights=False, **narrowing)
     get_peft_model(deepcopy(llama.base), config).save_pretrained(tmp_path)
     bank = ExpertBank.load(deepcopy(llama.base), {"narrow": tmp_path})
-    assert bank.configs["narrow"].target_modules == ("model.layers.1.self_attn.q_proj",)
+    assert bank.configs["narrow"].target_modules == (f"model.layers.{layer}.self_attn.q_proj",)
     torch.testing.assert_close(logits_of(bank, 0), logits_under_peft(llama.base, tmp_path), **EXACT)
 
 

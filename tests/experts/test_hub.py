@@ -46,16 +46,28 @@ def test_a_folder_that_is_here_comes_before_the_hub(
     assert not asked_for
 
 
-@pytest.mark.parametrize("source", ["nowhere", "./owner/name", "a/b/c", "owner/name@", Path("owner/name"), "~/x"])
+@pytest.mark.parametrize(
+    "source", ["nowhere", "./owner/name", "../name", "a/b/c", "owner/name@", Path("owner/name"), "~/x"]
+)
 def test_what_is_neither_folder_nor_hub_id_is_refused(source: str | Path, asked_for: list[dict[str, Any]]) -> None:
     with pytest.raises(FileNotFoundError, match="must be a folder, or a hub id owner/name"):
         located(source, ["a"])
     assert not asked_for
 
 
-def test_what_the_hub_does_not_give_is_refused_with_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_no_expert(tmp_path: Path, asked_for: list[dict[str, Any]]) -> None:
+    (tmp_path / "expert").write_text("words")
+    with pytest.raises(FileNotFoundError, match="must be a folder, or a hub id owner/name"):
+        located(str(tmp_path / "expert"), ["a"])
+    assert not asked_for
+
+
+@pytest.mark.parametrize("kind", [OSError, ValueError])
+def test_what_the_hub_does_not_give_is_refused_with_its_words(
+    monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
     def snapshot_download(repo_id: str, **settings: Any) -> str:
-        raise OSError("no such repository\nand much more")
+        raise kind("no such repository\nand much more")
 
     monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
     with pytest.raises(FileNotFoundError, match=r"got someone/gone \(the hub says: no such repository\)$"):
@@ -64,4 +76,5 @@ def test_what_the_hub_does_not_give_is_refused_with_its_words(monkeypatch: pytes
 
 def test_a_revision_is_what_follows_the_at_sign() -> None:
     assert split_revision("owner/name@refs/pr/1") == ("owner/name", "refs/pr/1")
+    assert split_revision("owner/name@tuned@2") == ("owner/name", "tuned@2")
     assert split_revision("owner/name") == ("owner/name", None)

@@ -6,12 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from households import SHAPES, VOCABULARY, Household
-from tokenizers import Tokenizer, models
-from transformers import PreTrainedTokenizerFast
+from households import SHAPES, Household, mixture_of
 from transformers.utils import ModelOutput
 
-from decoding.dimension import Dimension
 from decoding.sampling import Sampling
 from mixture import Mixture
 
@@ -23,10 +20,7 @@ ROWS = 3 + 6
 
 @pytest.fixture(scope="module", params=SHAPES)
 def mixture(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Mixture:
-    bank = Household(request.param, Path(tmp_path_factory.mktemp(request.param))).bank
-    words = Tokenizer(models.WordLevel({f"w{number}": number for number in range(VOCABULARY)}, "w1"))
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, eos_token="w2", pad_token="w0", chat_template="x")
-    return Mixture(bank, tokenizer, tuple(Dimension(name, "It differs.") for name in bank.names), "anchored")
+    return mixture_of(Household(request.param, Path(tmp_path_factory.mktemp(request.param))).bank)
 
 
 def tokens(mixture: Mixture, prefill_tokens: int) -> list[list[int]]:

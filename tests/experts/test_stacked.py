@@ -147,6 +147,24 @@ def test_a_stack_made_in_inference_mode_serves_training_later(bank: ExpertBank) 
     assert embedded.weight.grad.isfinite().all()
 
 
+def test_an_expert_made_in_inference_mode_can_be_read(bank: ExpertBank) -> None:
+    with torch.inference_mode():
+        bank.add("late", *trained_in_memory(bank))
+        first = bank.forward_rows(TEXT, ONES, torch.tensor([0, 0, 3])).logits
+        again = bank.forward_rows(TEXT, ONES, torch.tensor([0, 0, 3])).logits
+    torch.testing.assert_close(first, again, **EXACT)
+    torch.testing.assert_close(first[2], logits_of(bank, 0, 0, 0)[2], **EXACT)
+
+
+def trained_in_memory(bank: ExpertBank) -> tuple[AdapterConfig, dict[str, Tensor]]:
+    """A copy of the first expert."""
+    return bank.configs["a"], {key: tensor.clone() for key, tensor in bank.state_of("a").items()}
+
+
+def test_a_base_that_was_trained_until_now_reads_without_dropout(llama_base: PreTrainedModel) -> None:
+    assert not ExpertBank(llama_base.train()).base.training
+
+
 def test_removing_an_expert_moves_the_others_up_unchanged(bank: ExpertBank) -> None:
     base, _, last = logits_of(bank, -1, -1, 2)
     bank.remove("b")
@@ -276,3 +294,6 @@ def test_rows_in_another_order_read_the_same(bank: ExpertBank) -> None:
 def test_reading_without_the_base_s_rows_is_refused(bank: ExpertBank) -> None:
     with pytest.raises(ValueError, match=r"one base row for each of 3 requests, got \[\]"):
         bank.read(TEXT, ONES, Rows.grid(3, [0, 1]))
+    backwards = Rows(torch.tensor([2, 1, 0]), torch.tensor([-1, -1, -1]))
+    with pytest.raises(ValueError, match=r"one base row for each of 3 requests, got \[2, 1, 0\]"):
+        bank.read(TEXT, ONES, backwards)

@@ -161,6 +161,8 @@ def test_removing_a_model_moves_the_others_up(models: WholeModels) -> None:
 
 
 def test_whole_models_stay_frozen_and_without_dropout(models: WholeModels) -> None:
+    models.add("late", another(8).train())
+    assert not models._model("late").training
     models.train()
     assert not any(module.training for module in models.modules())
     assert not any(parameter.requires_grad for parameter in models.parameters())

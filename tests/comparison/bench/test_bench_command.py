@@ -1,7 +1,9 @@
 import json
+import math
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,9 +29,16 @@ def test_one_command_leaves_numbers_tables_plot_and_profile(one_expert, tmp_path
     assert {row["phase"] for row in found["rows"]} == {"prefill", "decode"}
     assert {"soup", "floor", "bank", "peft-loop", "peft-mixed", "separate"} == {row["name"] for row in found["rows"]}
     assert all(row["rounds"] == 3 for row in [*found["rows"], *found["load"]])
-    assert len(found["load"]) == 5
+    assert len(found["load"]) == 4
     assert "operations dispatched" in (tmp_path / "profile.md").read_text()
     assert "Decode of 1 in float32" in capsys.readouterr().out
+
+
+def test_without_time_only_the_smallest_batch_is_decoded_and_the_rest_is_listed(one_expert, tmp_path):
+    assert main([*TINY, "--minutes", "0", "--output", str(tmp_path)]) == 0
+    found = json.loads((tmp_path / "bench.json").read_text())
+    assert {(row["phase"], row["batch"]) for row in found["rows"]} == {("decode", 1)}
+    assert found["left_out"] == ["float32: prefill of 1 beside 1 experts: no time left"]
 
 
 def test_an_interruption_keeps_what_was_measured(one_expert, tmp_path, monkeypatch, capsys):
@@ -72,7 +81,9 @@ def test_a_plan_is_plain_data():
     )
     assert json.loads(json.dumps(run.settings_of(plan)))["dtypes"] == ["bfloat16"]
     assert plan.vocabulary == 64
-    assert plan.cells() == [("prefill", 1), ("decode", 1)]
+    assert plan.cells() == [("decode", 1), ("prefill", 1)]
+    assert plan.share == math.inf
+    assert replace(plan, minutes=10.0, dtypes=(torch.bfloat16, torch.float32)).share == 180.0
 
 
 @pytest.mark.slow

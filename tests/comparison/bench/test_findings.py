@@ -38,7 +38,8 @@ def test_findings_are_written_as_they_are(found, tmp_path):
     assert read["rows"] == found.rows
     assert read["load"] == found.load
     assert read["machine"]["torch"] == torch.__version__
-    assert set(read) == {"settings", "machine", "rows", "load", "left_out", "minutes"}
+    assert set(read) == {"settings", "machine", "rows", "load", "profile", "left_out", "minutes"}
+    assert Findings.read(tmp_path / "bench.json") == found
 
 
 def test_the_rate_of_a_load_is_paired_by_round_with_the_fastest_mixture():

@@ -1,9 +1,11 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from comparison.bench.measure import Bench, Effort, rows_of
+from comparison.bench.servers import Floor
 
 CPU = torch.device("cpu")
 
@@ -51,9 +53,23 @@ def test_a_cell_has_better_rows_after_every_round(servers, small, phase):
 
 
 def test_a_prefill_that_is_too_large_is_left_out_and_its_decoding_is_not(servers, small):
-    both = [servers["soup"], servers["bank"]]
-    assert [row["name"] for row in next(small.cell(both, "prefill", 2))] == ["soup"]
-    assert [row["name"] for row in next(small.cell(both, "decode", 2))] == ["soup", "bank"]
+    three = [servers["soup"], servers["bank"], Floor("floor", servers["soup"].model, "eager", 3, rows=2)]
+    assert [row["name"] for row in next(small.cell(three, "prefill", 2))] == ["soup", "floor"]
+    assert [row["name"] for row in next(small.cell(three, "decode", 2))] == ["soup", "bank", "floor"]
+    assert list(small.cell(three[:2], "prefill", 2)) == [], "a soup alone has nothing to be compared with"
+
+
+def test_another_way_that_is_too_slow_is_left_out_of_the_cell_and_ours_never(servers, small):
+    names = ("soup", "floor", "bank", "peft-loop", "separate")
+    small.effort = replace(small.effort, slowest_turn=0.0)
+    rows = next(small.cell([servers[name] for name in names], "decode", 2))
+    assert [row["name"] for row in rows] == ["soup", "floor", "bank"]
+    assert [line.rsplit(" takes ")[0] for line in small.too_slow] == [
+        "decode of 2: peft-loop of 3 experts", "decode of 2: separate of 3 experts"
+    ]  # fmt: skip
+    small.effort = replace(small.effort, slowest_turn=60.0)
+    assert len(next(small.cell([servers[name] for name in names], "decode", 2))) == 5
+    assert small.too_slow == []
 
 
 def read_by(contestant, turns):

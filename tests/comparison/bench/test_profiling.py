@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import torch
 
-from comparison.bench.profiling import LONGEST, profile_sheet, profiled
+from comparison.bench.profiling import LONGEST, profile_row, profile_sheet, profiled
 
 
 def entry(key, count, cpu, device=0.0):
@@ -10,9 +10,11 @@ def entry(key, count, cpu, device=0.0):
 
 
 def test_operations_are_ordered_by_their_own_time_with_shares_of_all():
-    sheet = profile_sheet("bank", [entry("aten::add", 8, 1000.0), entry("aten::mm", 4, 3000.0)], turns=2)
+    row = profile_row([entry("aten::add", 8, 1000.0), entry("aten::mm", 4, 3000.0)], turns=2)
+    sheet = profile_sheet({"name": "bank", "experts": 3, "engine": "eager", "dtype": "float32", "batch": 1, **row})
     assert sheet.rows == [["`aten::mm`", "2", "1.500", "75.0 %"], ["`aten::add`", "4", "0.500", "25.0 %"]]
-    assert sheet.title == "bank: 6 operations dispatched for each token, 2.00 ms."
+    told = "bank, 3 experts, batch 1, float32, eager: 6 operations dispatched for each token, 2.00 ms."
+    assert sheet.title == told
 
 
 def test_on_a_device_its_own_time_counts():
@@ -21,13 +23,15 @@ def test_on_a_device_its_own_time_counts():
         entry("launch", 2, 50000.0),
         entry("kernel", 2, 0.0, 3000.0),
     ]
-    sheet = profile_sheet("bank", entries, turns=1)
-    assert [line[0] for line in sheet.rows[:2]] == ["`kernel`", "`aten::mm`"]
-    assert sheet.rows[0][3] == "75.0 %"
+    operations = profile_row(entries, turns=1)["operations"]
+    assert [one["operation"] for one in operations[:2]] == ["kernel", "aten::mm"]
+    assert operations[0]["share"] == 0.75
 
 
 def test_only_the_longest_are_listed():
-    assert len(profile_sheet("bank", [entry(f"aten::{n}", 1, 1.0) for n in range(40)], turns=1).rows) == LONGEST
+    row = profile_row([entry(f"aten::{n}", 1, 1.0) for n in range(40)], turns=1)
+    assert len(row["operations"]) == LONGEST
+    assert row["dispatched"] == 40
 
 
 def test_every_turn_is_profiled():

@@ -135,7 +135,8 @@ def test_a_hub_id_is_read_at_its_revision(models: WholeModels, monkeypatch: pyte
     models.add("pinned", "someone/kind@v1")
     models.replace("pinned", "someone/kind")
     assert asked == [
-        {"where": "someone/kind", "revision": revision, "dtype": torch.float64} for revision in ("v1", "main")
+        {"where": "someone/kind", "revision": revision, "dtype": torch.float64, "use_safetensors": True}
+        for revision in ("v1", "main")
     ]
 
 

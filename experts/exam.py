@@ -12,7 +12,7 @@ from torch import Tensor
 from experts.bank import ExpertBank
 from experts.prompts import pad_left
 from experts.references import References, beats_reference
-from experts.rewards import QUALITY, RewardModels
+from experts.rewards import QUALITY, Rewards
 from experts.rollout import base_logprobs, sample_by_length
 
 
@@ -30,7 +30,7 @@ class Answers(NamedTuple):
     hidden: Tensor  # (R, T, H) the state each token was chosen from
     ended: Tensor  # (R,) bool
     own: Tensor  # (R,) chance of beating the reference in the expert's own dimension
-    quality: Tensor  # (R,) chance of beating it in quality
+    quality: Tensor  # (R,) chance of beating it in quality, NaN where nothing judges quality
     total: Tensor  # (R,) what the expert is to learn from
 
     @property
@@ -50,7 +50,7 @@ class Exam:
     def __init__(
         self,
         bank: ExpertBank,
-        rewards: RewardModels,
+        rewards: Rewards,
         references: References,
         prompts: Sequence[Tensor],
         end_id: int,
@@ -65,7 +65,7 @@ class Exam:
 
         Args:
             bank: base with one adapter per dimension.
-            rewards: a model for each of the bank's names, and one for quality.
+            rewards: one for each of the bank's names, and one for quality unless its weight is zero.
             references: the base's answer to each prompt.
             prompts: token ids `(P,)` of each prompt.
             end_id: the token that ends a response.
@@ -78,9 +78,11 @@ class Exam:
         Raises:
             ValueError: if an expert has no reward model, or references and prompts differ in number.
         """
-        missing = {*bank.names, QUALITY} - set(rewards.names)
+        missing = set(bank.names) - set(rewards.names)
         if not bank.names or missing:
-            raise ValueError(f"every expert must have a reward model, got {bank.names} but none for {sorted(missing)}")
+            raise ValueError(f"every expert must have a reward, got {bank.names} but none for {sorted(missing)}")
+        if quality_weight and QUALITY not in rewards.names:
+            raise ValueError(f"there must be a reward called {QUALITY!r} or quality_weight 0, got {quality_weight}")
         if len(references.scores) != len(prompts):
             raise ValueError(f"each of {len(prompts)} prompts must have a reference, got {len(references.scores)}")
         if not 1 <= least_budget <= most_budget:
@@ -137,9 +139,12 @@ class Exam:
         """Own, quality and total marks, `(R,)` each; `reference_scores` is `(R, D)`."""
         names = self.rewards.names
         own_of_expert = torch.tensor([names.index(name) for name in self.bank.names], device=experts.device)
-        columns = torch.stack([own_of_expert[experts], torch.full_like(experts, names.index(QUALITY))], dim=1)  # (R, 2)
+        columns = own_of_expert[experts, None]  # (R, 1)
+        if QUALITY in names:
+            columns = torch.cat([columns, torch.full_like(columns, names.index(QUALITY))], dim=1)  # (R, 2)
         needed = torch.zeros(reference_scores.shape, dtype=torch.bool, device=experts.device)
         scores = self.rewards.score(*conversations, needed=needed.scatter(1, columns, True))
-        own, quality = beats_reference(scores, reference_scores).gather(1, columns).unbind(1)
-        penalty = self.missing_end_penalty * (~ended).to(own.dtype)
-        return own, quality, own + self.quality_weight * quality - penalty
+        chances = beats_reference(scores, reference_scores).gather(1, columns)
+        own, quality = chances[:, 0], chances[:, 1] if QUALITY in names else torch.full_like(chances[:, 0], torch.nan)
+        total = own + self.quality_weight * quality if self.quality_weight else own
+        return own, quality, total - self.missing_end_penalty * (~ended).to(own.dtype)

@@ -18,7 +18,7 @@ from torch.nn.functional import pad
 
 from experts.bank import ExpertBank
 from experts.prompts import pad_left
-from experts.rewards import RewardModels
+from experts.rewards import Rewards
 from experts.rollout import sample_by_length
 
 
@@ -37,7 +37,7 @@ def beats_reference(scores: Tensor, reference_scores: Tensor) -> Tensor:
 
 def sample_references(
     bank: ExpertBank,
-    rewards: RewardModels,
+    rewards: Rewards,
     prompts: Sequence[Tensor],
     *,
     end_id: int,
@@ -82,9 +82,10 @@ def _widened(part: References, width: int, pad_id: int) -> References:
     return References(pad(part.tokens, missing, value=pad_id), pad(part.mask, missing), part.scores)
 
 
-def fingerprint(bank: ExpertBank, rewards: RewardModels, prompts: Sequence[Tensor], seed: int) -> str:
+def fingerprint(bank: ExpertBank, rewards: Rewards, prompts: Sequence[Tensor], seed: int) -> str:
     """A hash of everything reference answers depend on, so that stale ones are never used."""
     digest = hashlib.sha256(repr((rewards.names, seed, [prompt.tolist() for prompt in prompts])).encode())
+    digest.update(rewards.version.encode())
     for tensor in (*bank.base.parameters(), *rewards.parameters()):
         digest.update(tensor.detach().cpu().double().sum().numpy().tobytes())
     return digest.hexdigest()

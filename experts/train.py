@@ -27,7 +27,9 @@ from experts.joint import JointPPO
 from experts.progress import AnswerLog, ExpertTable, LastCheckpoint
 from experts.prompts import PromptStream, encode_prompts, read_prompts
 from experts.references import References, fingerprint, load_references, sample_references, save_references
-from experts.rewards import QUALITY, RewardModels
+from experts.reward_sources import chosen_names, load_rewards
+from experts.rewards import Rewards
+from experts.text_rewards import Dialogues
 
 CHECKPOINT_FILE = "last.ckpt"
 
@@ -45,7 +47,7 @@ def command_parser() -> ArgumentParser:
 
 def train_experts(
     base: Path,
-    rewards: Path,
+    rewards: Path | dict[str, str],
     prompts: Path,
     output: Path,
     exam: dict[str, Any],
@@ -62,12 +64,13 @@ def train_experts(
 
     Args:
         base: folder of the base model.
-        rewards: folder of reward models, one per dimension and one for quality.
+        rewards: folder of reward models, one per dimension and one for quality; or for each of these names a reward:
+            the folder of one reward model, a folder or hub id of a sequence classifier, or `package.module:function`.
         prompts: JSONL with rows `{"messages": [...]}`.
         output: receives adapters, `last.ckpt`, `answers.jsonl`, `logs/` and the reference answers.
         exam: further arguments of `Exam`.
         ppo: further arguments of `JointPPO`.
-        dimensions: which experts to train; one per reward model if none are given.
+        dimensions: which experts to train; one per reward but quality if none are given.
         prompts_per_update: every expert answers each of them once.
         rank: of the adapters.
         alpha: LoRA scale.
@@ -75,17 +78,17 @@ def train_experts(
         save_every: updates between checkpoints.
         log_answers_every: updates between logged answers.
     """
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    reward_models = RewardModels.load(rewards, model)
-    names = dimensions or [name for name in reward_models.names if name != QUALITY]
+    names, asked = chosen_names(rewards, dimensions)
     if all((output / name / "adapter_config.json").exists() for name in names):
         Console().print(f"{output} holds all of {', '.join(names)} already")
         return
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    conversations = read_prompts(prompts)[: ppo["updates"] * prompts_per_update]
+    encoded = encode_prompts(tokenizer, conversations)
+    reward_models = load_rewards(rewards, model, Dialogues(tokenizer, conversations, encoded), asked)
     targets = target_modules if isinstance(target_modules, str) else tuple(target_modules)
     bank = fresh_bank(model, names, AdapterConfig(rank, alpha, targets), ppo["seed"])
-    needed = ppo["updates"] * prompts_per_update
-    encoded = encode_prompts(tokenizer, read_prompts(prompts))[:needed]
     references = _references(bank, reward_models, encoded, tokenizer, output, exam["most_budget"], ppo["seed"])
     ends = tokenizer.eos_token_id, tokenizer.pad_token_id
     module = JointPPO(Exam(bank, reward_models, references, encoded, *ends, **exam), **ppo)
@@ -132,7 +135,7 @@ def fit(
 
 def _references(
     bank: ExpertBank,
-    rewards: RewardModels,
+    rewards: Rewards,
     prompts: list[Tensor],
     tokenizer: PreTrainedTokenizerBase,
     output: Path,

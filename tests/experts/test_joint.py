@@ -45,6 +45,22 @@ def test_marks_compare_with_the_reference_and_punish_a_missing_end():
         torch.testing.assert_close(answers.total[row], own + 3 * quality - 0.5 * (not answers.ended[row]))
 
 
+class WithoutQuality(CountingRewards):
+    names = ("ant", "bee")
+
+
+def test_an_exam_without_a_judge_of_quality_marks_by_the_own_reward_alone(monkeypatch):
+    judged = tiny_exam(("ant",), quality_weight=0.0)
+    monkeypatch.setattr("tiny_exam.CountingRewards", WithoutQuality)
+    exam = tiny_exam(("ant",), quality_weight=0.0)
+    generators = [torch.Generator().manual_seed(0)]
+    answers = exam.sit(torch.tensor([4, 1]), generators)
+    assert answers.quality.isnan().all()
+    assert torch.equal(answers.total, judged.sit(torch.tensor([4, 1]), [torch.Generator().manual_seed(0)]).total)
+    with pytest.raises(ValueError, match="a reward called 'quality' or quality_weight 0, got 2"):
+        tiny_exam(("ant",), quality_weight=2.0)
+
+
 def stepped(module, prompt_numbers):
     """The module after one update without a trainer."""
     optimizer = module.configure_optimizers()

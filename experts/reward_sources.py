@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from experts.adapters import CONFIG_FILE
+from experts.ensemble import RewardEnsemble, member_folders
 from experts.rewards import QUALITY, RewardModels, Rewards, names_in
 from experts.text_rewards import Classifier, Dialogues, Function, TextRewards
 
@@ -66,6 +67,8 @@ def chosen_names(sources: Sources, dimensions: Sequence[str] | None) -> tuple[li
         ValueError: if a dimension has no reward.
     """
     known = reward_names(sources)
+    if not known:
+        raise ValueError(f"there must be at least one reward, got none in {sources}")
     if missing := sorted(set(dimensions or ()) - set(known)):
         raise ValueError(f"every dimension must have a reward, got none for {missing}; there are {known} in {sources}")
     if dimensions is None:
@@ -73,7 +76,9 @@ def chosen_names(sources: Sources, dimensions: Sequence[str] | None) -> tuple[li
     return list(dimensions), [*dimensions, *([QUALITY] if QUALITY in known and QUALITY not in dimensions else [])]
 
 
-def load_rewards(sources: Sources, base: PreTrainedModel, dialogues: Dialogues, names: Sequence[str]) -> Rewards:
+def load_rewards(
+    sources: Sources, base: PreTrainedModel, dialogues: Dialogues, names: Sequence[str], lower_bound: float = 0.0
+) -> Rewards:
     """The rewards of these names, in this order, asked as one.
 
     Args:
@@ -81,17 +86,25 @@ def load_rewards(sources: Sources, base: PreTrainedModel, dialogues: Dialogues, 
         base: model whose trunk the reward models' adapters were trained on.
         dialogues: the prompts whose answers are scored, for rewards that read texts.
         names: which rewards.
+        lower_bound: standard deviations that the score of an ensemble lies below its members' mean.
 
     Raises:
-        ValueError: if a source is of no known kind, or as the kind says.
+        ValueError: if there is a lower bound but no ensemble, a source is of no known kind, or as the kind says.
         FileNotFoundError: if there is nothing at a source.
     """
     if not isinstance(sources, Mapping):
-        return RewardModels.load(sources, base, names)
+        sources = {name: str(sources / name) for name in names}
     kinds = {name: kind_of(sources[name]) for name in names}
+    folders = {name: Path(sources[name]) for name in names if kinds[name] == "adapter"}
+    ensembles = any(len(member_folders(folder)) > 1 for folder in folders.values())
+    if lower_bound and not ensembles:
+        raise ValueError(
+            f"lower_bound needs an ensemble (reward_training --members 3), got one model each in {sources}"
+        )
     parts: list[Rewards] = []
-    if folders := {name: Path(sources[name]) for name in names if kinds[name] == "adapter"}:
-        parts.append(RewardModels.read(folders, base))
+    if folders:
+        read = RewardEnsemble.read(folders, base, lower_bound) if ensembles else RewardModels.read(folders, base)
+        parts.append(read)
     if readers := {name: _READERS[kinds[name]](sources[name]) for name in names if kinds[name] != "adapter"}:
         parts.append(TextRewards(dialogues, readers))
     return parts[0] if len(parts) == 1 else SeveralRewards(parts, names, base.dtype)

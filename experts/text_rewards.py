@@ -82,7 +82,7 @@ class TextRewards(nn.Module):
         if unknown := sorted(set(names) - set(self.names)):
             raise ValueError(f"rewards must be among {list(self.names)}, got {unknown}")
         wanted = torch.ones(len(input_ids), len(names), dtype=torch.bool) if needed is None else needed.bool().cpu()
-        scores = torch.zeros(wanted.shape)
+        scores = torch.zeros(wanted.shape, dtype=torch.float32)
         dialogues = self._dialogues(input_ids, attention_mask, wanted.any(1).nonzero()[:, 0].tolist())
         for column, name in enumerate(names):
             chosen = wanted[:, column].nonzero()[:, 0]
@@ -194,7 +194,7 @@ class Classifier(nn.Module):
 
     def forward(self, conversations: Sequence[Conversation], answers: Sequence[str]) -> Tensor:
         """Scores `(n,)` of answers, those of similar length read together."""
-        scores = torch.zeros(len(answers))
+        scores = torch.zeros(len(answers), dtype=torch.float32)
         for rows in self._batches(answers):
             inputs = self._encoded([conversations[row] for row in rows], [answers[row] for row in rows])
             scores[rows] = self.model(**inputs.to(self.model.device)).logits[:, 0].float().cpu()

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from experts import ranks
 from experts.bank import ExpertBank
 from experts.prompts import pad_left
 from experts.references import References, beats_reference
@@ -38,10 +39,31 @@ class Answers(NamedTuple):
         """One-sample KL to the base of each response, `(R,)`, nats."""
         return ((self.logprobs - self.base_logprobs) * self.mask).sum(-1)
 
+    def gathered(self, experts: int, pad_id: int) -> "Answers":
+        """The answers of all processes, expert-major again; hidden states stay where they are.
+
+        Args:
+            experts: how many there are, K.
+            pad_id: fills what others' prompts and answers are longer by.
+        """
+        if ranks.count() == 1:
+            return self
+        by_field = {name: ranks.gathered(getattr(self, name), experts) for name in self._fields if name not in _PLACED}
+        return Answers(
+            **by_field,
+            prompt_ids=ranks.gathered(self.prompt_ids, experts, pad_id, on_left=True),
+            prompt_mask=ranks.gathered(self.prompt_mask, experts, on_left=True),
+            tokens=ranks.gathered(self.tokens, experts, pad_id),
+            hidden=self.hidden[:0],
+        )
+
     @property
     def lengths(self) -> Tensor:
         """Tokens of each response, the end included, `(R,)`."""
         return self.mask.sum(-1)
+
+
+_PLACED = ("prompt_ids", "prompt_mask", "tokens", "hidden")  # not every process's rows may simply be laid below
 
 
 class Exam:
@@ -93,18 +115,21 @@ class Exam:
         self.quality_weight, self.missing_end_penalty = quality_weight, missing_end_penalty
 
     @torch.no_grad()
-    def sit(self, prompt_numbers: Tensor, generators: Sequence[torch.Generator]) -> Answers:
-        """Every expert's marked answer to every prompt.
+    def sit(self, prompt_numbers: Tensor, generators: Sequence[torch.Generator], share: slice = slice(None)) -> Answers:
+        """Every expert's marked answer to every prompt of the share.
 
         Args:
             prompt_numbers: `(n,)`.
             generators: one per expert; an expert's answers depend on no other expert's draws.
+            share: which of the prompts to answer; draws are made for all, so an answer depends on no share.
         """
         count, device = len(self.bank.names), prompt_numbers.device
+        draws = self._draw(len(prompt_numbers), generators, share)
+        prompt_numbers = prompt_numbers[share]
         ids, mask = pad_left([self.prompts[number] for number in prompt_numbers.tolist()], self.pad_id)
         prompt_ids, prompt_mask = ids.to(device).repeat(count, 1), mask.to(device).repeat(count, 1)
         experts = torch.arange(count, device=device).repeat_interleave(len(prompt_numbers))
-        budgets, uniforms = (draw.to(device) for draw in self._draw(len(prompt_numbers), generators))
+        budgets, uniforms = (draw.to(device) for draw in draws)
         responses = sample_by_length(
             self.bank, prompt_ids, prompt_mask, experts, budgets, uniforms, self.end_id, self.pad_id
         )
@@ -125,12 +150,13 @@ class Exam:
             *self._mark(conversations, experts, self.references.scores.to(device)[numbers], responses.ended),
         )
 
-    def _draw(self, rows: int, generators: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:
-        """Length budgets `(R,)` with uniform numbers `(R, T)`."""
+    def _draw(self, rows: int, generators: Sequence[torch.Generator], share: slice) -> tuple[Tensor, Tensor]:
+        """Length budgets `(R,)` with uniform numbers `(R, T)`, of the share of each expert's rows."""
         budgets, uniforms = [], []
         for generator in generators:
-            budgets.append(torch.randint(self.least_budget, self.most_budget + 1, (rows,), generator=generator))
-            uniforms.append(torch.rand(rows, self.most_budget, generator=generator, dtype=torch.float64))
+            drawn = torch.randint(self.least_budget, self.most_budget + 1, (rows,), generator=generator)
+            budgets.append(drawn[share])
+            uniforms.append(torch.rand(rows, self.most_budget, generator=generator, dtype=torch.float64)[share])
         return torch.cat(budgets), torch.cat(uniforms)
 
     def _mark(
@@ -143,7 +169,8 @@ class Exam:
         if QUALITY in names:
             columns = torch.cat([columns, torch.full_like(columns, names.index(QUALITY))], dim=1)  # (R, 2)
         needed = torch.zeros(reference_scores.shape, dtype=torch.bool, device=experts.device)
-        scores = self.rewards.score(*conversations, needed=needed.scatter(1, columns, True))
+        with torch.autocast(experts.device.type, enabled=False):  # the references were scored without it too
+            scores = self.rewards.score(*conversations, needed=needed.scatter(1, columns, True))
         chances = beats_reference(scores, reference_scores).gather(1, columns)
         own, quality = chances[:, 0], chances[:, 1] if QUALITY in names else torch.full_like(chances[:, 0], torch.nan)
         total = own + self.quality_weight * quality if self.quality_weight else own

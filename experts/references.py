@@ -6,6 +6,7 @@ the Bradley-Terry model behind it): `sigmoid(r(y) - r(y_ref))`.
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -95,7 +96,9 @@ def save_references(references: References, path: Path, made_from: str) -> None:
     """Writes the references with the fingerprint of what they were made from."""
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.contiguous() for name, tensor in references._asdict().items()}
-    save_file(tensors, path, metadata={"made_from": made_from})
+    unfinished = path.with_suffix(f".{os.getpid()}")  # of several processes each writes the same
+    save_file(tensors, unfinished, metadata={"made_from": made_from})
+    unfinished.replace(path)
 
 
 def load_references(path: Path, made_from: str) -> References | None:

@@ -38,6 +38,7 @@ from experts.labelled_pairs import most_pairs_first, read_split, rendered
 from experts.prompts import Conversation, pad_left
 from experts.readout import EvidenceClassifier
 from experts.reward_progress import Report, StepReport, show_progress
+from experts.reward_sources import listed
 from experts.rewards import RewardModels
 
 METRICS_FILE = "metrics.json"
@@ -277,7 +278,7 @@ def train_rewards(
     base: Path,
     pairs: Path,
     output: Path,
-    names: list[str] | None = None,
+    names: list[str] | str | None = None,
     workers: int = 2,
     epochs: float = 1.0,
     learning_rate: float = 1e-3,
@@ -295,7 +296,7 @@ def train_rewards(
         pairs: folder with `<name>.jsonl`, or `<name>/train.jsonl` and `<name>/validation.jsonl`, for every name; rows
             `{"prompt", "chosen", "rejected"}` as in `labelled_pairs`.
         output: receives one folder per name.
-        names: which to train; all in `pairs` if none are given.
+        names: which to train, a list or `one,another`; all in `pairs` if none are given.
         workers: processes at once.
         epochs: passes over the pairs.
         learning_rate: of AdamW.
@@ -309,7 +310,7 @@ def train_rewards(
     """
     if members < 1:
         raise ValueError(f"members must be at least 1, got {members}")
-    names = names or most_pairs_first(pairs)
+    names = listed(names) or most_pairs_first(pairs)
     if not names:
         raise ValueError(f"pairs must hold one file or folder per reward model, got none in {pairs}")
     models = [(name, number) for number in range(1, members + 1) for name in names]

@@ -26,8 +26,11 @@ class Rewards(Protocol):
     """What training asks about responses, whatever the scores are made by; one reward per name."""
 
     names: tuple[str, ...]
-    version: str
-    """Tells apart rewards that have the same names and parameters but score differently; mostly empty."""
+
+    @property
+    def version(self) -> str:
+        """Tells apart rewards that have the same names and parameters but score differently; mostly empty."""
+        ...
 
     def score(
         self,

@@ -30,7 +30,7 @@ from experts.joint import JointPPO
 from experts.progress import AnswerLog, ExpertTable
 from experts.prompts import PromptStream, encode_prompts, read_prompts
 from experts.references import References, fingerprint, load_references, sample_references, save_references
-from experts.reward_sources import chosen_names, load_rewards
+from experts.reward_sources import chosen_names, listed, load_rewards
 from experts.rewards import Rewards
 from experts.text_rewards import Dialogues
 
@@ -58,7 +58,7 @@ def train_experts(
     exam: dict[str, Any],
     ppo: dict[str, Any],
     guards: dict[str, Any],
-    dimensions: list[str] | None = None,
+    dimensions: list[str] | str | None = None,
     prompts_per_update: int = 32,
     rank: int = 8,
     alpha: float = 16,
@@ -84,7 +84,7 @@ def train_experts(
         exam: further arguments of `Exam`.
         ppo: further arguments of `JointPPO`.
         guards: further arguments of `Guards`.
-        dimensions: which experts to train; one per reward but quality if none are given.
+        dimensions: which experts to train, a list or `one,another`; one per reward but quality if none are given.
         prompts_per_update: every expert answers each of them once.
         rank: of the adapters.
         alpha: LoRA scale.
@@ -103,7 +103,7 @@ def train_experts(
         ValueError: if something that must be there is not; the message says what.
         CollapseError: if an expert collapses; its last good checkpoint is kept.
     """
-    names, asked = chosen_names(rewards, dimensions)
+    names, asked = chosen_names(rewards, listed(dimensions))
     if all((output / name / "adapter_config.json").exists() for name in names):
         Console().print(f"{output} holds all of {', '.join(names)} already")
         return

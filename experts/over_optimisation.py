@@ -43,18 +43,18 @@ def read_curves(run: Path, gold: Function | None = None) -> dict[str, Curve]:
     Raises:
         ValueError: if there are no logs.
     """
-    rows: dict[int, dict[str, str]] = {}
+    points: dict[str, dict[int, tuple[float, float]]] = defaultdict(dict)
     for path in sorted(run.glob("logs/version_*/metrics.csv"), key=lambda path: int(path.parent.name.split("_")[1])):
         with path.open(encoding="utf-8") as file:
-            rows |= {int(row["step"]): row for row in csv.DictReader(file)}  # a resumed run logs some updates again
-    if not rows:
+            for row in csv.DictReader(file):  # a resumed run logs some updates again
+                for name in [column.removesuffix("/kl") for column in row if column.endswith("/kl")]:
+                    points[name][int(row["step"])] = float(row[f"{name}/kl"]), float(row[f"{name}/reward"])
+    if not points:
         raise ValueError(f"{run} must hold logs/version_*/metrics.csv, got none: has experts.train run?")
-    names = [column.removesuffix("/kl") for column in next(iter(rows.values())) if column.endswith("/kl")]
-    ordered = [rows[step] for step in sorted(rows)]
     golden = {} if gold is None else gold_points(run / "answers.jsonl", gold)
     return {
-        name: Curve([(float(row[f"{name}/kl"]), float(row[f"{name}/reward"])) for row in ordered], golden.get(name, []))
-        for name in names
+        name: Curve([updates[step] for step in sorted(updates)], golden.get(name, []))
+        for name, updates in points.items()
     }
 
 

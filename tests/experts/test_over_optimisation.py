@@ -17,8 +17,8 @@ def run(tmp_path):
     for version, steps in (("2", range(3)), ("10", range(2, 9))):
         folder = tmp_path / "logs" / f"version_{version}"
         folder.mkdir(parents=True)
-        shift = 0 if version == "10" else 5 * (1 if 2 in steps else 0)
-        lines = [f"{step},{step + shift * (step == 2)}.0,{step / 10}" for step in steps]
+        lost = version == "2"  # its last update ran again
+        lines = [f"{step},{99 if lost and step == 2 else step}.0,{step / 10}" for step in steps]
         (folder / "metrics.csv").write_text("\n".join(["step,ant/kl,ant/reward", *lines]))
     rows = [
         {"update": update + 1, "expert": "ant", "prompt": "w1", "answer": "w " * update, "kl": update}
@@ -32,6 +32,14 @@ def test_a_resumed_run_counts_every_update_once(run):
     curve = read_curves(run, Function("test_over_optimisation:length"))["ant"]
     assert curve.learned == [(step, step / 10) for step in range(9)]
     assert curve.gold == [(update, -abs(update - 4)) for update in range(9)]
+
+
+def test_experts_that_were_added_later_stand_beside_the_first(run):
+    (run / "logs" / "version_11").mkdir()
+    (run / "logs" / "version_11" / "metrics.csv").write_text("step,bee/kl,bee/reward\n0,7.0,0.5\n")
+    curves = read_curves(run)
+    assert curves["bee"].learned == [(7.0, 0.5)]
+    assert len(curves["ant"].learned) == 9
 
 
 def test_over_optimisation_begins_where_gold_turns_round():

@@ -72,5 +72,7 @@ def test_a_dimension_of_ones_own_is_trained_by_the_commands_of_the_page(tmp_path
     assert 6 <= metrics["held_out_pairs"] <= 9  # about three prompts of thirty
     trained = load_file(tmp_path / "experts" / "polite" / "adapter_model.safetensors")
     assert all(tensor.any() and torch.isfinite(tensor).all() for tensor in trained.values())
+    logged = [json.loads(line) for line in (tmp_path / "experts" / "answers.jsonl").read_text().splitlines()]
+    assert {row["quality"] for row in logged} == {None}  # nothing judges it here
     assert other.read_bytes() == b"trained long ago"
     assert {path.name for path in (tmp_path / "experts").iterdir() if path.is_dir()} == {"friendly", "logs", "polite"}

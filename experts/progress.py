@@ -18,17 +18,18 @@ from transformers import PreTrainedTokenizerBase
 
 from experts.exam import Answers
 
-COLUMNS = (
-    "reward",
-    "quality",
-    "kl",
-    "entropy",
-    "length",
-    "ended",
-    "clip_fraction",
-    "explained_variance",
-    "kl_coefficient",
-)
+COLUMNS = {
+    "reward": "reward",
+    "quality": "quality",
+    "kl": "kl",
+    "entropy": "entropy",
+    "length": "length",
+    "ended": "ended",
+    "clip_fraction": "clipped",
+    "explained_variance": "explained",
+    "kl_coefficient": "kl cost",
+}
+"""The metrics of the table with their headings, short enough for 80 columns."""
 
 
 class ExpertTable(Callback):
@@ -76,7 +77,7 @@ class ExpertTable(Callback):
 
     def table(self, metrics: dict[str, Tensor]) -> Table:
         """One line per expert from metrics `(K,)`; what nothing measures stays empty."""
-        table = Table("expert", *(column.replace("_", " ") for column in COLUMNS), box=None)
+        table = Table("expert", *COLUMNS.values(), box=None, pad_edge=False, collapse_padding=True)
         for number, name in enumerate(self.names):
             numbers = [float(metrics[column][number]) for column in COLUMNS]
             table.add_row(name, *("" if math.isnan(value) else f"{value:.3f}" for value in numbers))

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from rich.console import Console
 from test_joint import stepped
 from tiny_exam import run, tiny_exam
 
@@ -100,6 +101,15 @@ def test_a_loss_that_is_no_number_stops_before_the_step():
 def test_a_step_that_ruins_a_parameter_is_named():
     with pytest.raises(CollapseError, match="size of the parameters of expert 'ant' must be finite"):
         stepped(JointPPO(tiny_exam(), learning_rate=float("inf"), epochs=1, minibatches=1), torch.arange(4))
+
+
+def test_the_table_fits_a_terminal_of_eighty_columns():
+    console = Console(width=80, record=True)
+    numbers = dict.fromkeys(COLUMNS, torch.tensor([1.125])) | {"quality": torch.tensor([float("nan")])}
+    console.print(ExpertTable(("informative",), 1, console=console).table(numbers))
+    heading, row = console.export_text().splitlines()
+    assert heading.split() == ["expert", *" ".join(COLUMNS.values()).split()]
+    assert row.split() == ["informative"] + ["1.125"] * (len(COLUMNS) - 1)
 
 
 def test_every_expert_is_shown_with_everything_that_tells_how_it_does(tmp_path):

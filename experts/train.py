@@ -108,7 +108,9 @@ def train_experts(
         Console().print(f"{output} holds all of {', '.join(names)} already")
         return
     tokenizer = AutoTokenizer.from_pretrained(base)
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    # Lightning would widen numbers only after it has read a checkpoint, whose last digits would be lost
+    dtype = torch.float64 if precision == "64-true" else torch.float32
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
     conversations = read_prompts(prompts)[: ppo["updates"] * prompts_per_update]
     encoded = encode_prompts(tokenizer, conversations)
     reward_models = load_rewards(rewards, model, Dialogues(tokenizer, conversations, encoded), asked, lower_bound)

@@ -9,10 +9,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from experts import ranks
 from experts.bank import ExpertBank
 from experts.prompts import pad_left
 from experts.references import References, beats_reference
-from experts.rewards import QUALITY, RewardModels
+from experts.rewards import QUALITY, Rewards
 from experts.rollout import base_logprobs, sample_by_length
 
 
@@ -30,7 +31,7 @@ class Answers(NamedTuple):
     hidden: Tensor  # (R, T, H) the state each token was chosen from
     ended: Tensor  # (R,) bool
     own: Tensor  # (R,) chance of beating the reference in the expert's own dimension
-    quality: Tensor  # (R,) chance of beating it in quality
+    quality: Tensor  # (R,) chance of beating it in quality, NaN where nothing judges quality
     total: Tensor  # (R,) what the expert is to learn from
 
     @property
@@ -38,10 +39,31 @@ class Answers(NamedTuple):
         """One-sample KL to the base of each response, `(R,)`, nats."""
         return ((self.logprobs - self.base_logprobs) * self.mask).sum(-1)
 
+    def gathered(self, experts: int, pad_id: int) -> "Answers":
+        """The answers of all processes, expert-major again; hidden states stay where they are.
+
+        Args:
+            experts: how many there are, K.
+            pad_id: fills what others' prompts and answers are longer by.
+        """
+        if ranks.count() == 1:
+            return self
+        by_field = {name: ranks.gathered(getattr(self, name), experts) for name in self._fields if name not in _PLACED}
+        return Answers(
+            **by_field,
+            prompt_ids=ranks.gathered(self.prompt_ids, experts, pad_id, on_left=True),
+            prompt_mask=ranks.gathered(self.prompt_mask, experts, on_left=True),
+            tokens=ranks.gathered(self.tokens, experts, pad_id),
+            hidden=self.hidden[:0],
+        )
+
     @property
     def lengths(self) -> Tensor:
         """Tokens of each response, the end included, `(R,)`."""
         return self.mask.sum(-1)
+
+
+_PLACED = ("prompt_ids", "prompt_mask", "tokens", "hidden")  # not every process's rows may simply be laid below
 
 
 class Exam:
@@ -50,7 +72,7 @@ class Exam:
     def __init__(
         self,
         bank: ExpertBank,
-        rewards: RewardModels,
+        rewards: Rewards,
         references: References,
         prompts: Sequence[Tensor],
         end_id: int,
@@ -65,7 +87,7 @@ class Exam:
 
         Args:
             bank: base with one adapter per dimension.
-            rewards: a model for each of the bank's names, and one for quality.
+            rewards: one for each of the bank's names, and one for quality unless its weight is zero.
             references: the base's answer to each prompt.
             prompts: token ids `(P,)` of each prompt.
             end_id: the token that ends a response.
@@ -78,9 +100,11 @@ class Exam:
         Raises:
             ValueError: if an expert has no reward model, or references and prompts differ in number.
         """
-        missing = {*bank.names, QUALITY} - set(rewards.names)
+        missing = set(bank.names) - set(rewards.names)
         if not bank.names or missing:
-            raise ValueError(f"every expert must have a reward model, got {bank.names} but none for {sorted(missing)}")
+            raise ValueError(f"every expert must have a reward, got {bank.names} but none for {sorted(missing)}")
+        if quality_weight and QUALITY not in rewards.names:
+            raise ValueError(f"there must be a reward called {QUALITY!r} or quality_weight 0, got {quality_weight}")
         if len(references.scores) != len(prompts):
             raise ValueError(f"each of {len(prompts)} prompts must have a reference, got {len(references.scores)}")
         if not 1 <= least_budget <= most_budget:
@@ -91,18 +115,21 @@ class Exam:
         self.quality_weight, self.missing_end_penalty = quality_weight, missing_end_penalty
 
     @torch.no_grad()
-    def sit(self, prompt_numbers: Tensor, generators: Sequence[torch.Generator]) -> Answers:
-        """Every expert's marked answer to every prompt.
+    def sit(self, prompt_numbers: Tensor, generators: Sequence[torch.Generator], share: slice = slice(None)) -> Answers:
+        """Every expert's marked answer to every prompt of the share.
 
         Args:
             prompt_numbers: `(n,)`.
             generators: one per expert; an expert's answers depend on no other expert's draws.
+            share: which of the prompts to answer; draws are made for all, so an answer depends on no share.
         """
         count, device = len(self.bank.names), prompt_numbers.device
+        draws = self._draw(len(prompt_numbers), generators, share)
+        prompt_numbers = prompt_numbers[share]
         ids, mask = pad_left([self.prompts[number] for number in prompt_numbers.tolist()], self.pad_id)
         prompt_ids, prompt_mask = ids.to(device).repeat(count, 1), mask.to(device).repeat(count, 1)
         experts = torch.arange(count, device=device).repeat_interleave(len(prompt_numbers))
-        budgets, uniforms = (draw.to(device) for draw in self._draw(len(prompt_numbers), generators))
+        budgets, uniforms = (draw.to(device) for draw in draws)
         responses = sample_by_length(
             self.bank, prompt_ids, prompt_mask, experts, budgets, uniforms, self.end_id, self.pad_id
         )
@@ -123,12 +150,13 @@ class Exam:
             *self._mark(conversations, experts, self.references.scores.to(device)[numbers], responses.ended),
         )
 
-    def _draw(self, rows: int, generators: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:
-        """Length budgets `(R,)` with uniform numbers `(R, T)`."""
+    def _draw(self, rows: int, generators: Sequence[torch.Generator], share: slice) -> tuple[Tensor, Tensor]:
+        """Length budgets `(R,)` with uniform numbers `(R, T)`, of the share of each expert's rows."""
         budgets, uniforms = [], []
         for generator in generators:
-            budgets.append(torch.randint(self.least_budget, self.most_budget + 1, (rows,), generator=generator))
-            uniforms.append(torch.rand(rows, self.most_budget, generator=generator, dtype=torch.float64))
+            drawn = torch.randint(self.least_budget, self.most_budget + 1, (rows,), generator=generator)
+            budgets.append(drawn[share])
+            uniforms.append(torch.rand(rows, self.most_budget, generator=generator, dtype=torch.float64)[share])
         return torch.cat(budgets), torch.cat(uniforms)
 
     def _mark(
@@ -137,9 +165,13 @@ class Exam:
         """Own, quality and total marks, `(R,)` each; `reference_scores` is `(R, D)`."""
         names = self.rewards.names
         own_of_expert = torch.tensor([names.index(name) for name in self.bank.names], device=experts.device)
-        columns = torch.stack([own_of_expert[experts], torch.full_like(experts, names.index(QUALITY))], dim=1)  # (R, 2)
+        columns = own_of_expert[experts, None]  # (R, 1)
+        if QUALITY in names:
+            columns = torch.cat([columns, torch.full_like(columns, names.index(QUALITY))], dim=1)  # (R, 2)
         needed = torch.zeros(reference_scores.shape, dtype=torch.bool, device=experts.device)
-        scores = self.rewards.score(*conversations, needed=needed.scatter(1, columns, True))
-        own, quality = beats_reference(scores, reference_scores).gather(1, columns).unbind(1)
-        penalty = self.missing_end_penalty * (~ended).to(own.dtype)
-        return own, quality, own + self.quality_weight * quality - penalty
+        with torch.autocast(experts.device.type, enabled=False):  # the references were scored without it too
+            scores = self.rewards.score(*conversations, needed=needed.scatter(1, columns, True))
+        chances = beats_reference(scores, reference_scores).gather(1, columns)
+        own, quality = chances[:, 0], chances[:, 1] if QUALITY in names else torch.full_like(chances[:, 0], torch.nan)
+        total = own + self.quality_weight * quality if self.quality_weight else own
+        return own, quality, total - self.missing_end_penalty * (~ended).to(own.dtype)

@@ -9,6 +9,9 @@ the chance of beating the base's own answer, which makes rewards of different mo
 into parts of similar length whose gradients are added up, which changes the cost but not the sum; 4. an expert's marks
 are centred in each rollout: all of them are positive, and beside value heads that start at zero that would be a prize
 for ending early.
+
+Several processes share the prompts of a rollout and the rows of every minibatch. Answers are gathered and gradients
+added up, so whitening, controllers and early stops are those of all answers, and one process would do the same.
 """
 
 import zlib
@@ -19,11 +22,15 @@ import torch
 from lightning import LightningModule
 from torch import Tensor, nn
 
+from experts import ranks
 from experts.exam import Answers, Exam
+from experts.guards import require_finite, require_finite_parameters
 from experts.ppo import (
     Trajectories,
     adaptive_kl,
     centred,
+    clipped,
+    explained_variance,
     gae,
     policy_loss,
     shaped_rewards,
@@ -36,6 +43,7 @@ from experts.rollout import reread
 from experts.values import ValueHeads
 
 Metrics = dict[str, Tensor]  # (K,) each
+_MEASURED = ("loss", "step_kl", "entropy", "value_loss", "clip_fraction")  # in every minibatch
 
 
 class JointPPO(LightningModule):
@@ -106,11 +114,18 @@ class JointPPO(LightningModule):
         self.updates_done = 0
 
     def training_step(self, prompt_numbers: Tensor) -> dict[str, object]:
-        """One update: every expert answers the prompts, then learns from its marks."""
-        answers = self.exam.sit(prompt_numbers, self.generators)
-        trajectories = self.trajectories(answers)
+        """One update: every expert answers the prompts, then learns from its marks.
+
+        Raises:
+            CollapseError: if a loss, a gradient or a parameter is not finite.
+        """
+        answers = self.exam.sit(prompt_numbers, self.generators, ranks.share(len(prompt_numbers)))
+        values = ranks.gathered(self.values_of(answers), self.count)
+        answers = answers.gathered(self.count, self.exam.pad_id)
+        trajectories = self.trajectories(answers, values)
         self._decay_learning_rate()
-        metrics = self._describe(answers) | self.improve(trajectories)
+        metrics = self._describe(answers, trajectories) | self.improve(trajectories)
+        require_finite_parameters(dict(zip(self.names, self.parameters_of_experts(), strict=True)), self._update)
         self.kl_coefficients.copy_(adaptive_kl(self.kl_coefficients, metrics["kl"], self.kl_target, self.kl_rate))
         metrics["kl_coefficient"] = self.kl_coefficients.clone()
         self.updates_done += 1
@@ -118,11 +133,15 @@ class JointPPO(LightningModule):
         return {"metrics": metrics, "answers": answers}
 
     @torch.no_grad()
-    def trajectories(self, answers: Answers) -> Trajectories:
-        """The answers with values, advantages and returns."""
+    def values_of(self, answers: Answers) -> Tensor:
+        """Predicted return before each token, `(R, T)`."""
+        return self.values(answers.hidden, answers.experts) * answers.mask
+
+    @torch.no_grad()
+    def trajectories(self, answers: Answers, values: Tensor) -> Trajectories:
+        """The answers with their values `(R, T)`, advantages and returns."""
         kl_coefficients = self.kl_coefficients[answers.experts]
-        values = self.values(answers.hidden, answers.experts) * answers.mask
-        marks = centred(answers.total, answers.experts, self.count)
+        marks = centred(answers.total.to(values.dtype), answers.experts, self.count)
         rewards = shaped_rewards(marks, answers.logprobs, answers.base_logprobs, answers.mask, kl_coefficients)
         advantages, returns = gae(rewards, values, answers.mask, trace=self.trace)
         return Trajectories(
@@ -140,15 +159,17 @@ class JointPPO(LightningModule):
     def improve(self, trajectories: Trajectories) -> Metrics:
         """Takes the optimiser steps that one rollout is good for; experts that moved far enough sit out the rest."""
         active = torch.ones(self.count, dtype=torch.bool, device=trajectories.mask.device)
-        reports, steps = [], torch.zeros_like(self.kl_coefficients)
+        reports, passes, steps = [], torch.zeros_like(self.kl_coefficients), torch.zeros_like(self.kl_coefficients)
         for rows in self._minibatch_rows(trajectories):  # (K, m)
             reports.append(self._backward(trajectories, rows[active]))
+            require_finite("loss", reports[-1]["loss"], self.names, self._update)
+            passes += active
             active = active & (reports[-1]["step_kl"] <= self.stop_kl)
             if not active.any():
                 break
             self._step(active)
             steps += active
-        means = {name: torch.stack([report[name] for report in reports]).mean(0) for name in reports[0]}
+        means = {name: torch.stack([report[name] for report in reports]).sum(0) / passes for name in reports[0]}
         return means | {"steps": steps}
 
     def _minibatch_rows(self, trajectories: Trajectories) -> Iterator[Tensor]:
@@ -169,39 +190,51 @@ class JointPPO(LightningModule):
         self._optimizer.zero_grad(set_to_none=True)
         experts = trajectories.experts[rows.flatten()]
         tokens = sum_per_expert(trajectories.mask[rows.flatten()].sum(-1), experts, self.count).clamp(min=1)
-        reports = []
-        for part in rows.tensor_split(self.parts, dim=1):
+        reports: list[Metrics] = []
+        mine = rows[:, ranks.number() :: ranks.count()]  # sorted by length, so every process gets as much to do
+        for part in mine.tensor_split(self.parts, dim=1):
             if part.numel():
                 loss, report = self._loss(trajectories.rows(part.flatten()), tokens)
-                self.manual_backward(loss)
+                loss.backward()  # not `manual_backward`: processes would exchange the gradients of every part
                 reports.append(report)
-        return {name: torch.stack([report[name] for report in reports]).sum(0) for name in reports[0]}
+        ranks.add_gradients(self._parameters_of(experts.unique().tolist()))
+        reports = reports or [dict.fromkeys(_MEASURED, torch.zeros_like(tokens))]  # more processes than rows
+        return {name: ranks.added(torch.stack([report[name] for report in reports]).sum(0)) for name in _MEASURED}
 
     def _loss(self, part: Trajectories, tokens: Tensor) -> tuple[Tensor, Metrics]:
         """The part's share of the loss: a sum over experts of means over their `tokens` `(K,)` in the minibatch."""
         logits, hidden = reread(self.bank, part.prompt_ids, part.prompt_mask, part.tokens, part.mask, part.experts)
-        distributions = logits.log_softmax(-1)  # (R, T, V)
+        distributions = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)  # (R, T, V)
         logprobs = distributions.gather(-1, part.tokens[..., None])[..., 0]
         entropy = -(distributions.exp() * distributions).sum(-1)
         policy = policy_loss(logprobs, part.logprobs, part.advantages, self.clip)
         value = value_loss(self.values(hidden, part.experts), part.values, part.returns, self.clip)
         share = part.mask / tokens[part.experts, None]
-        loss = (share * (policy + self.value_coefficient * value - self.entropy_coefficient * entropy)).sum()
-        measured = {"step_kl": step_kl(logprobs, part.logprobs), "entropy": entropy, "value_loss": value}
+        losses = policy + self.value_coefficient * value - self.entropy_coefficient * entropy
+        measured = {
+            "loss": losses,
+            "step_kl": step_kl(logprobs, part.logprobs),
+            "entropy": entropy,
+            "value_loss": value,
+            "clip_fraction": clipped(logprobs, part.logprobs, self.clip),
+        }
         sums = {name: (number.detach() * share).sum(-1) for name, number in measured.items()}
-        return loss, {name: sum_per_expert(number, part.experts, self.count) for name, number in sums.items()}
+        report = {name: sum_per_expert(number, part.experts, self.count) for name, number in sums.items()}
+        return (share * losses).sum(), report
 
     def _step(self, active: Tensor) -> None:
         """Clips each active expert's gradient and moves it; the others' parameters and momenta stay as they are."""
-        for number, parameters in enumerate(self._parameters_of_experts()):
+        norms = torch.zeros_like(self.kl_coefficients)
+        for number, parameters in enumerate(self.parameters_of_experts()):
             if active[number]:
-                nn.utils.clip_grad_norm_(parameters, self.largest_norm)
+                norms[number] = nn.utils.clip_grad_norm_(parameters, self.largest_norm)
             else:
                 for parameter in parameters:
                     parameter.grad = None  # AdamW moves a parameter whose gradient is zero, not one without
+        require_finite("gradient", norms, self.names, self._update)
         self._optimizer.step()
 
-    def _describe(self, answers: Answers) -> Metrics:
+    def _describe(self, answers: Answers, trajectories: Trajectories) -> Metrics:
         """Means over each expert's answers."""
         measured = {
             "reward": answers.own,
@@ -212,7 +245,9 @@ class JointPPO(LightningModule):
             "ended": answers.ended.to(answers.kl.dtype),
         }
         rows = len(answers.experts) / self.count
-        return {name: sum_per_expert(number, answers.experts, self.count) / rows for name, number in measured.items()}
+        means = {name: sum_per_expert(number, answers.experts, self.count) / rows for name, number in measured.items()}
+        tokens = trajectories.values, trajectories.returns, trajectories.mask
+        return means | {"explained_variance": explained_variance(*tokens, trajectories.experts, self.count)}
 
     def _log_metrics(self, metrics: Metrics) -> None:
         """Logs `<expert>/<metric>`."""
@@ -220,15 +255,26 @@ class JointPPO(LightningModule):
         named = {f"{name}/{metric}": numbers[metric][k] for metric in numbers for k, name in enumerate(self.names)}
         self.log_dict(named, on_step=True, on_epoch=False)
 
-    def _parameters_of_experts(self) -> list[list[nn.Parameter]]:
+    @property
+    def _update(self) -> int:
+        """The update that runs, counted from one."""
+        return self.updates_done + 1
+
+    def parameters_of_experts(self) -> list[list[nn.Parameter]]:
+        """What each expert alone trains: its adapter and its value head."""
         return [
             [*self.bank.parameters_of(name), *self.values.parameters_of(number)]
             for number, name in enumerate(self.names)
         ]
 
+    def _parameters_of(self, experts: list[int]) -> list[nn.Parameter]:
+        """What these experts train."""
+        parameters = self.parameters_of_experts()
+        return [parameter for number in experts for parameter in parameters[number]]
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW with one group per expert; its state is per parameter, and no parameter serves two experts."""
-        groups = [{"params": parameters} for parameters in self._parameters_of_experts()]
+        groups = [{"params": parameters} for parameters in self.parameters_of_experts()]
         return torch.optim.AdamW(groups, lr=self.learning_rate, weight_decay=self.weight_decay)
 
     @property

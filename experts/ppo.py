@@ -107,6 +107,34 @@ def step_kl(logprobs: Tensor, old_logprobs: Tensor) -> Tensor:
     return log_ratio.exp() - 1 - log_ratio
 
 
+def clipped(logprobs: Tensor, old_logprobs: Tensor, clip: float = 0.2) -> Tensor:
+    """One per token whose probability ratio lies outside `1 - clip` to `1 + clip`, zero elsewhere."""
+    ratio = (logprobs - old_logprobs).exp()
+    return ((ratio - 1).abs() > clip).to(logprobs.dtype)
+
+
+def explained_variance(values: Tensor, returns: Tensor, mask: Tensor, experts: Tensor, count: int) -> Tensor:
+    """`1 - Var(G - V) / Var(G)` over the tokens of each expert, `(K,)`: one for perfect values, zero for useless ones.
+
+    Args:
+        values: predicted returns `(R, T)`.
+        returns: `(R, T)`; where they do not vary over an expert's tokens, nothing can be explained and zero stands.
+        mask: `(R, T)`.
+        experts: expert number of each row, `(R,)`.
+        count: how many experts there are, `K`.
+    """
+    left, whole = (variance(numbers, mask, experts, count) for numbers in (returns - values, returns))
+    return torch.where(whole > 0, 1 - left / whole.clamp(min=torch.finfo(whole.dtype).tiny), torch.zeros_like(whole))
+
+
+def variance(values: Tensor, mask: Tensor, experts: Tensor, count: int) -> Tensor:
+    """Variance of values `(R, T)` over the tokens of each expert, `(K,)`."""
+    counted = mask.to(values.dtype)
+    tokens = sum_per_expert(counted.sum(-1), experts, count).clamp(min=1)
+    mean = sum_per_expert((values * counted).sum(-1), experts, count) / tokens
+    return sum_per_expert(((values - mean[experts, None]) * counted).square().sum(-1), experts, count) / tokens
+
+
 def shaped_rewards(
     scores: Tensor, logprobs: Tensor, base_logprobs: Tensor, mask: Tensor, kl_coefficients: Tensor
 ) -> Tensor:

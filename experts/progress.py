@@ -1,9 +1,10 @@
-"""What a person sees of the experts' training, and what is kept of it: a live table, a log of answers, a checkpoint.
+"""What a person sees of the experts' training: a live table, and a log of answers.
 
 Knows Lightning's callbacks and what `JointPPO.training_step` returns. Does not know how experts are trained.
 """
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,18 @@ from transformers import PreTrainedTokenizerBase
 
 from experts.exam import Answers
 
-COLUMNS = ("reward", "quality", "kl", "length", "ended", "kl_coefficient")
+COLUMNS = {
+    "reward": "reward",
+    "quality": "quality",
+    "kl": "kl",
+    "entropy": "entropy",
+    "length": "length",
+    "ended": "ended",
+    "clip_fraction": "clipped",
+    "explained_variance": "explained",
+    "kl_coefficient": "kl cost",
+}
+"""The metrics of the table with their headings, short enough for 80 columns."""
 
 
 class ExpertTable(Callback):
@@ -39,8 +51,9 @@ class ExpertTable(Callback):
         self.live = Live(self.progress, console=self.console, refresh_per_second=2)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Starts drawing."""
-        self.live.start()
+        """Starts drawing, in the first of several processes."""
+        if trainer.is_global_zero:
+            self.live.start()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leaves the last state on the screen."""
@@ -54,6 +67,8 @@ class ExpertTable(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Shows the update which just ended."""
+        if not trainer.is_global_zero:
+            return
         done = batch_idx + 1
         self.progress.update(self.bar, completed=done)
         self.live.update(Group(self.progress, self.table(outputs["metrics"])))
@@ -61,10 +76,11 @@ class ExpertTable(Callback):
             self.console.print(f"update {done} of {self.updates}", self.table(outputs["metrics"]))
 
     def table(self, metrics: dict[str, Tensor]) -> Table:
-        """One line per expert from metrics `(K,)`."""
-        table = Table("expert", *(column.replace("_", " ") for column in COLUMNS), box=None)
+        """One line per expert from metrics `(K,)`; what nothing measures stays empty."""
+        table = Table("expert", *COLUMNS.values(), box=None, pad_edge=False, collapse_padding=True)
         for number, name in enumerate(self.names):
-            table.add_row(name, *(f"{float(metrics[column][number]):.3f}" for column in COLUMNS))
+            numbers = [float(metrics[column][number]) for column in COLUMNS]
+            table.add_row(name, *("" if math.isnan(value) else f"{value:.3f}" for value in numbers))
         return table
 
 
@@ -79,7 +95,7 @@ class AnswerLog(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Logs each expert's answer to the first prompt of the batch."""
-        if batch_idx and (batch_idx + 1) % self.every:
+        if not trainer.is_global_zero or (batch_idx and (batch_idx + 1) % self.every):
             return
         answers: Answers = outputs["answers"]
         with self.path.open("a", encoding="utf-8") as log:
@@ -93,23 +109,6 @@ class AnswerLog(Callback):
             "prompt": self.tokenizer.decode(answers.prompt_ids[row][answers.prompt_mask[row].bool()]),
             "answer": self.tokenizer.decode(answers.tokens[row][answers.mask[row].bool()]),
             "reward": round(float(answers.own[row]), 3),
-            "quality": round(float(answers.quality[row]), 3),
+            "quality": None if answers.quality[row].isnan() else round(float(answers.quality[row]), 3),
             "kl": round(float(answers.kl[row]), 2),
         }
-
-
-class LastCheckpoint(Callback):
-    """Keeps one checkpoint, replaced whole every so many updates, so that a killed run goes on where it was."""
-
-    def __init__(self, path: Path, every: int = 10) -> None:
-        """Writes to `path` every `every` updates."""
-        self.path, self.every = path, every
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Saves beside the old checkpoint, then takes its place."""
-        if (batch_idx + 1) % self.every == 0:
-            unfinished = self.path.with_suffix(".unfinished")
-            trainer.save_checkpoint(unfinished, weights_only=False)  # with optimiser and loop
-            unfinished.replace(self.path)

@@ -6,6 +6,7 @@ the Bradley-Terry model behind it): `sigmoid(r(y) - r(y_ref))`.
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +19,7 @@ from torch.nn.functional import pad
 
 from experts.bank import ExpertBank
 from experts.prompts import pad_left
-from experts.rewards import RewardModels
+from experts.rewards import Rewards
 from experts.rollout import sample_by_length
 
 
@@ -37,7 +38,7 @@ def beats_reference(scores: Tensor, reference_scores: Tensor) -> Tensor:
 
 def sample_references(
     bank: ExpertBank,
-    rewards: RewardModels,
+    rewards: Rewards,
     prompts: Sequence[Tensor],
     *,
     end_id: int,
@@ -82,9 +83,10 @@ def _widened(part: References, width: int, pad_id: int) -> References:
     return References(pad(part.tokens, missing, value=pad_id), pad(part.mask, missing), part.scores)
 
 
-def fingerprint(bank: ExpertBank, rewards: RewardModels, prompts: Sequence[Tensor], seed: int) -> str:
+def fingerprint(bank: ExpertBank, rewards: Rewards, prompts: Sequence[Tensor], seed: int) -> str:
     """A hash of everything reference answers depend on, so that stale ones are never used."""
     digest = hashlib.sha256(repr((rewards.names, seed, [prompt.tolist() for prompt in prompts])).encode())
+    digest.update(rewards.version.encode())
     for tensor in (*bank.base.parameters(), *rewards.parameters()):
         digest.update(tensor.detach().cpu().double().sum().numpy().tobytes())
     return digest.hexdigest()
@@ -94,7 +96,9 @@ def save_references(references: References, path: Path, made_from: str) -> None:
     """Writes the references with the fingerprint of what they were made from."""
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.contiguous() for name, tensor in references._asdict().items()}
-    save_file(tensors, path, metadata={"made_from": made_from})
+    unfinished = path.with_suffix(f".{os.getpid()}")  # of several processes each writes the same
+    save_file(tensors, unfinished, metadata={"made_from": made_from})
+    unfinished.replace(path)
 
 
 def load_references(path: Path, made_from: str) -> References | None:

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from queue import Queue
+from typing import Any
 
 import datasets
 import torch
@@ -32,14 +33,21 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import RewardConfig, RewardTrainer
 
+from experts.ensemble import ENSEMBLE_FILE, RewardEnsemble, member_folder
+from experts.labelled_pairs import most_pairs_first, read_split, rendered
+from experts.prompts import Conversation, pad_left
 from experts.readout import EvidenceClassifier
 from experts.reward_progress import Report, StepReport, show_progress
+from experts.reward_sources import listed
+from experts.rewards import RewardModels
 
 METRICS_FILE = "metrics.json"
 
 
 def tokenize_pairs(pairs: datasets.Dataset, tokenizer: PreTrainedTokenizerBase) -> datasets.Dataset:
     """The pairs as token ids `chosen_ids` and `rejected_ids`; a `prompt` column goes in front of both answers.
+
+    Conversations are rendered by the tokenizer's chat template, texts are taken as they are.
 
     Raises:
         ValueError: if a column is missing, a text is empty, or an answer repeats its prompt.
@@ -49,19 +57,22 @@ def tokenize_pairs(pairs: datasets.Dataset, tokenizer: PreTrainedTokenizerBase) 
         raise ValueError(f"pairs must have the columns chosen and rejected, got {pairs.column_names}")
     prompts = pairs["prompt"] if "prompt" in pairs.column_names else [""] * len(pairs)
     columns = {
-        f"{side}_ids": tokenizer(_joined(prompts, pairs[side]), add_special_tokens=False)["input_ids"]
+        f"{side}_ids": tokenizer(_joined(prompts, pairs[side], tokenizer), add_special_tokens=False)["input_ids"]
         for side in ("chosen", "rejected")
     }
     return datasets.Dataset.from_dict(columns)
 
 
-def _joined(prompts: Sequence[str], answers: Sequence[str]) -> list[str]:
-    for prompt, answer in zip(prompts, answers, strict=True):
+def _joined(
+    prompts: Sequence[str | Conversation], answers: Sequence[str | Conversation], tokenizer: PreTrainedTokenizerBase
+) -> list[str]:
+    texts = [rendered(prompt, answer, tokenizer) for prompt, answer in zip(prompts, answers, strict=True)]
+    for prompt, answer in texts:
         if not prompt + answer:
             raise ValueError("a text must not be empty, got an empty prompt with an empty answer")
         if prompt and answer.startswith(prompt):
             raise ValueError(f"an answer must not repeat its prompt when there is a prompt column, got {answer!r}")
-    return [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
+    return [prompt + answer for prompt, answer in texts]
 
 
 def calibration_error(margins: Tensor, bins: int = 10) -> float:
@@ -188,11 +199,18 @@ def _arguments(
     )
 
 
-def _write_metrics(output: Path, margins: Tensor, train_pairs: int, seconds: float) -> dict[str, float]:
-    metrics = {
+def worth(margins: Tensor) -> dict[str, float]:
+    """Accuracy, calibration error and mean of margins `(N,)` on held-out pairs."""
+    return {
         "accuracy": float((margins > 0).float().mean()),
         "calibration_error": calibration_error(margins),
         "mean_margin": float(margins.mean()),
+    }
+
+
+def _write_metrics(output: Path, margins: Tensor, train_pairs: int, seconds: float) -> dict[str, float]:
+    metrics = {
+        **worth(margins),
         "train_pairs": train_pairs,
         "held_out_pairs": len(margins),
         "seconds": round(seconds, 1),
@@ -201,16 +219,41 @@ def _write_metrics(output: Path, margins: Tensor, train_pairs: int, seconds: flo
     return metrics
 
 
+def measure_ensemble(base: str | Path, folder: Path, held_out: datasets.Dataset) -> dict[str, Any]:
+    """What an ensemble is worth on held-out pairs, beside each of its members, whose zeros are measured along.
+
+    Args:
+        base: folder or hub id of the causal model the members were trained on.
+        folder: of the first member; gets `ensemble.json`, which `RewardEnsemble` reads.
+        held_out: columns `chosen` and `rejected`, optionally `prompt`.
+    """
+    tokenizer, model = _tokenizer(base), AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    models = RewardEnsemble.read({folder.name: folder}, model).models
+    tokens = tokenize_pairs(held_out, tokenizer)
+    chosen, rejected = (_scores(models, tokens[f"{side}_ids"][:], tokenizer) for side in ("chosen", "rejected"))
+    margins, zeros = chosen - rejected, (chosen + rejected).mean(0) / 2  # (N, members), (members,)
+    members = [{**worth(margins[:, number]), "zero": float(zeros[number])} for number in range(margins.shape[1])]
+    metrics = {**worth(margins.mean(1)), "held_out_pairs": len(margins), "members": members}
+    (folder / ENSEMBLE_FILE).write_text(json.dumps(metrics, indent=2) + "\n")
+    return metrics
+
+
+def _scores(models: RewardModels, texts: Sequence[list[int]], tokenizer: PreTrainedTokenizerBase) -> Tensor:
+    ids, mask = pad_left([torch.tensor(text) for text in texts], int(tokenizer.pad_token_id))
+    return models.score(ids, mask)
+
+
 def _train_in_worker(
+    label: str,
     name: str,
     base: Path,
     pairs: Path,
     output: Path,
+    seed: int,
     queue: "Queue[Report]",
     epochs: float,
     learning_rate: float,
     batch_size: int,
-    seed: int,
     evidence: bool,
 ) -> dict[str, float]:
     torch.set_num_threads(1)
@@ -220,84 +263,95 @@ def _train_in_worker(
     warnings.simplefilter("ignore", FutureWarning)  # of TRL about transformers
     return train_reward(
         base,
-        _read_pairs(pairs / name / "train.jsonl"),
-        _read_pairs(pairs / name / "validation.jsonl"),
-        output / name,
+        *read_split(pairs, name),
+        output,
         learning_rate=learning_rate,
         epochs=epochs,
         batch_size=batch_size,
         seed=seed,
         evidence=evidence,
-        callbacks=[StepReport(name, queue)],
+        callbacks=[StepReport(label, queue)],
     )
-
-
-def _read_pairs(path: Path) -> datasets.Dataset:
-    return datasets.Dataset.from_list([json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()])
-
-
-def most_pairs_first(pairs: Path) -> list[str]:
-    """The folders of labelled pairs, largest first: what takes longest must not start last."""
-    sizes = {folder.name: (folder / "train.jsonl").stat().st_size for folder in pairs.iterdir() if folder.is_dir()}
-    return sorted(sizes, key=lambda name: (-sizes[name], name))
 
 
 def train_rewards(
     base: Path,
     pairs: Path,
     output: Path,
-    names: list[str] | None = None,
+    names: list[str] | str | None = None,
     workers: int = 2,
     epochs: float = 1.0,
     learning_rate: float = 1e-3,
     batch_size: int = 32,
     seed: int = 0,
     evidence: bool = True,
-) -> dict[str, dict[str, float]]:
+    members: int = 1,
+) -> dict[str, dict[str, Any]]:
     """Metrics by name of reward models trained side by side, each in a process with one thread; finished ones are kept.
 
     `output` gets them all in one file too, once every model is there.
 
     Args:
         base: folder of the base model.
-        pairs: folder with `<name>/train.jsonl` and `<name>/validation.jsonl`, rows `{"prompt", "chosen", "rejected"}`.
+        pairs: folder with `<name>.jsonl`, or `<name>/train.jsonl` and `<name>/validation.jsonl`, for every name; rows
+            `{"prompt", "chosen", "rejected"}` as in `labelled_pairs`.
         output: receives one folder per name.
-        names: which to train; all folders of `pairs` if none are given.
+        names: which to train, a list or `one,another`; all in `pairs` if none are given.
         workers: processes at once.
         epochs: passes over the pairs.
         learning_rate: of AdamW.
         batch_size: pairs in a step.
-        seed: the same for every model.
+        seed: the same for every model; further members of an ensemble take the seeds after it.
         evidence: whether heads read evidence gathered over all tokens, not the last state alone (`readout`).
+        members: reward models per name, trained from different seeds; several make an ensemble (`ensemble`).
 
     Raises:
-        ValueError: if there are no pairs.
+        ValueError: if there are no pairs, or no members.
     """
-    names = names or most_pairs_first(pairs)
+    if members < 1:
+        raise ValueError(f"members must be at least 1, got {members}")
+    names = listed(names) or most_pairs_first(pairs)
     if not names:
-        raise ValueError(f"pairs must hold one folder per reward model, got none in {pairs}")
-    finished = {name: output / name / METRICS_FILE for name in names}
-    todo = [name for name in names if not finished[name].exists()]
+        raise ValueError(f"pairs must hold one file or folder per reward model, got none in {pairs}")
+    models = [(name, number) for number in range(1, members + 1) for name in names]
+    todo = [model for model in models if not (member_folder(output / model[0], model[1]) / METRICS_FILE).exists()]
     if todo:
-        settings = epochs, learning_rate, batch_size, seed, evidence
-        _train_side_by_side(todo, base, pairs, output, workers, settings)
-    metrics = {name: json.loads(path.read_text()) for name, path in finished.items()}
+        settings = epochs, learning_rate, batch_size, evidence
+        _train_side_by_side(todo, base, pairs, output, workers, seed, settings)
+    metrics = {name: _metrics_of(name, base, pairs, output, members) for name in names}
     (output / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n")
     return metrics
 
 
+def _metrics_of(name: str, base: Path, pairs: Path, output: Path, members: int) -> dict[str, Any]:
+    """What one reward model or ensemble is worth, measured again only where members came to it."""
+    if members == 1:
+        return dict(json.loads((output / name / METRICS_FILE).read_text()))
+    path = output / name / ENSEMBLE_FILE
+    kept = dict(json.loads(path.read_text())) if path.exists() else {"members": []}
+    if len(kept["members"]) == members:
+        return kept
+    return measure_ensemble(base, output / name, read_split(pairs, name)[1])
+
+
 def _train_side_by_side(
-    names: list[str],
+    models: Sequence[tuple[str, int]],
     base: Path,
     pairs: Path,
     output: Path,
     workers: int,
-    settings: tuple[float, float, int, int, bool],
+    seed: int,
+    settings: tuple[float, float, int, bool],
 ) -> None:
+    """Trains the models, each a name with the number of a member."""
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager, ProcessPoolExecutor(workers, mp_context=context) as pool:
         queue: Queue[Report] = manager.Queue()
-        futures = {name: pool.submit(_train_in_worker, name, base, pairs, output, queue, *settings) for name in names}
+        futures = {}
+        for name, number in models:
+            label = name if number == 1 else f"{name} {number}"
+            places = name, base, pairs, member_folder(output / name, number)
+            futures[label] = pool.submit(_train_in_worker, label, *places, seed + number - 1, queue, *settings)
         show_progress(futures, queue)
 
 

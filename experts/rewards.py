@@ -5,14 +5,15 @@ TRL's RewardTrainer leaves them. Does not know how they were trained nor what th
 different models have no common zero or unit; whoever compares them measures each against a reference answer first.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from experts.adapters import Adapter, read_adapter, write_adapter
+from experts.adapters import CONFIG_FILE, Adapter, read_adapter, write_adapter
 from experts.bank import ExpertBank
 from experts.readout import evidence, last_state
 
@@ -21,10 +22,36 @@ HEAD_WEIGHT = "score.weight"
 _HEADS = ("score", "classifier")  # PEFT lists both for sequence classification; only the first exists here
 
 
+class Rewards(Protocol):
+    """What training asks about responses, whatever the scores are made by; one reward per name."""
+
+    names: tuple[str, ...]
+
+    @property
+    def version(self) -> str:
+        """Tells apart rewards that have the same names and parameters but score differently; mostly empty."""
+        ...
+
+    def score(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        names: Sequence[str] | None = None,
+        needed: Tensor | None = None,
+    ) -> Tensor:
+        """Raw scores `(N, D)` of prompts with responses `(N, T)`, zero where not needed."""
+        ...
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Everything learned that the scores depend on."""
+        ...
+
+
 class RewardModels(nn.Module):
     """Scores of `D` reward models for any response, only where they are needed."""
 
     unembedding: Tensor
+    version = ""
 
     def __init__(
         self,
@@ -119,19 +146,21 @@ class RewardModels(nn.Module):
         Raises:
             ValueError: if there is no such folder, or an adapter is of a kind that is not supported.
         """
-        folder = Path(folder)
-        if names is None:
-            found = (path.parent.name for path in folder.glob("*/adapter_config.json"))
-            names = sorted(found, key=lambda name: (name == QUALITY, name))
+        names = names_in(folder) if names is None else names
         if not names:
             raise ValueError(f"there must be at least one reward model, got none in {folder}")
+        return cls.read({name: Path(folder) / name for name in names}, base)
+
+    @classmethod
+    def read(cls, folders: Mapping[str, Path], base: PreTrainedModel) -> "RewardModels":
+        """Reads one PEFT sequence-classification folder per name, wherever each lies; else as `load`."""
         trunk = base.base_model
         assert isinstance(trunk, PreTrainedModel)
         bank, heads = ExpertBank(trunk), {}
-        for name in names:
-            adapter = read_adapter(folder / name, allow_saved=_HEADS)
+        for name, folder in folders.items():
+            adapter = read_adapter(folder, allow_saved=_HEADS)
             bank.add(name, adapter.config, adapter.state)
-            heads[name] = _head(adapter, folder / name).to(trunk.dtype)  # bundles keep them in bfloat16
+            heads[name] = _head(adapter, folder).to(trunk.dtype)  # bundles keep them in bfloat16
         head = base.get_output_embeddings()
         return cls(bank, heads, None if head is None else head.weight.detach())
 
@@ -142,6 +171,12 @@ class RewardModels(nn.Module):
             state = {f"{prefix}.{key}": tensor for key, tensor in self.bank.state_of(name).items()}
             saved = {HEAD_WEIGHT: head[None]}
             write_adapter(Path(folder) / name, Adapter(self.bank.configs[name], state, saved, task_type="SEQ_CLS"))
+
+
+def names_in(folder: str | Path) -> list[str]:
+    """The reward models that lie in a folder by name, quality last."""
+    found = (path.parent.name for path in Path(folder).glob(f"*/{CONFIG_FILE}"))
+    return sorted(found, key=lambda name: (name == QUALITY, name))
 
 
 def left_aligned(input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -85,7 +85,7 @@ def sample_responses(
         responses.tokens[rows, position] = torch.where(running, tokens, pad_id)
         responses.mask[rows, position] = running.to(responses.mask.dtype)
         responses.logprobs[rows, position] = logprobs.gather(1, tokens[:, None])[:, 0] * running
-        responses.hidden[rows, position] = hidden
+        responses.hidden[rows, position] = hidden.to(responses.hidden.dtype)  # another one in mixed precision
         responses.ended[rows] |= running & (tokens == end_id)
         state.running = running & (tokens != end_id) & (position + 1 < budgets[rows])
         if not state.running.any():
@@ -185,6 +185,7 @@ def _empty(bank: ExpertBank, budgets: Tensor, pad_id: int, rows: int) -> Respons
 
 def token_logprobs(logits: Tensor, tokens: Tensor) -> Tensor:
     """Log-probabilities `(R, T)` of the tokens under logits `(R, T, V)`, nats."""
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     losses = cross_entropy(logits.flatten(0, 1), tokens.flatten(), reduction="none")
     return -losses.view_as(tokens)
 

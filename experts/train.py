@@ -2,96 +2,147 @@
 
     python -m experts.train --config configs/miniature/experts.yaml
 
-Knows the folders: base and reward models in, ordinary PEFT adapters, logs and a checkpoint out. A run that was killed
-goes on from its checkpoint when started again, and ends with the same weights.
+Knows the folders: base and reward models in, ordinary PEFT adapters, logs and checkpoints out. A run that was killed
+goes on from its last whole checkpoint when started again, and ends with the same weights. A run in which an expert
+collapses stops and says what to change. Several processes (`--devices 2`) end with the weights of one.
 """
 
 import logging
 import warnings
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jsonargparse import ArgumentParser
 from lightning import Trainer
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from experts.bank import AdapterConfig, ExpertBank
+from experts.checkpoints import LAST, LastCheckpoint, newest_whole
 from experts.exam import Exam
+from experts.guards import CollapseError, Guards
 from experts.joint import JointPPO
-from experts.progress import AnswerLog, ExpertTable, LastCheckpoint
+from experts.progress import AnswerLog, ExpertTable
 from experts.prompts import PromptStream, encode_prompts, read_prompts
 from experts.references import References, fingerprint, load_references, sample_references, save_references
-from experts.rewards import QUALITY, RewardModels
+from experts.reward_sources import chosen_names, listed, load_rewards
+from experts.rewards import Rewards
+from experts.text_rewards import Dialogues
 
-CHECKPOINT_FILE = "last.ckpt"
+Precision = Literal["32-true", "bf16-mixed", "64-true"]
+"""Of Lightning's, those in which adapters are kept in at least float32 and gradients need no scaling."""
 
 
 def command_parser() -> ArgumentParser:
-    """The parser of this command; what it accepts under `exam` and `ppo` are the arguments of those classes."""
+    """The parser of this command; under `exam`, `ppo` and `guards` it takes the arguments of these classes."""
     parser = ArgumentParser(description="Trains one expert per dimension, all together.")
-    parser.add_function_arguments(train_experts, as_positional=False, skip={"exam", "ppo"})
+    parser.add_function_arguments(train_experts, as_positional=False, skip={"exam", "ppo", "guards"})
     given = {"bank", "rewards", "references", "prompts", "end_id", "pad_id"}
     parser.add_class_arguments(Exam, "exam", skip=given, instantiate=False)
     parser.add_class_arguments(JointPPO, "ppo", skip={"exam"}, instantiate=False)
+    parser.add_class_arguments(Guards, "guards", skip={"names"}, instantiate=False)
     parser.add_argument("--config", action="config")
     return parser
 
 
 def train_experts(
     base: Path,
-    rewards: Path,
+    rewards: Path | dict[str, str],
     prompts: Path,
     output: Path,
     exam: dict[str, Any],
     ppo: dict[str, Any],
-    dimensions: list[str] | None = None,
+    guards: dict[str, Any],
+    dimensions: list[str] | str | None = None,
     prompts_per_update: int = 32,
     rank: int = 8,
     alpha: float = 16,
     target_modules: str | list[str] = "all-linear",
+    lower_bound: float = 0.0,
     save_every: int = 5,
     log_answers_every: int = 10,
+    wandb_project: str | None = None,
+    accelerator: str = "auto",
+    devices: int | str | list[int] = "auto",
+    num_nodes: int = 1,
+    strategy: Literal["auto", "ddp"] = "auto",
+    precision: Precision = "32-true",
 ) -> None:
     """Leaves one PEFT folder per dimension in `output`; does nothing if they are all there.
 
     Args:
         base: folder of the base model.
-        rewards: folder of reward models, one per dimension and one for quality.
+        rewards: folder of reward models, one per dimension and one for quality; or for each of these names a reward:
+            the folder of one reward model, a folder or hub id of a sequence classifier, or `package.module:function`.
         prompts: JSONL with rows `{"messages": [...]}`.
-        output: receives adapters, `last.ckpt`, `answers.jsonl`, `logs/` and the reference answers.
+        output: receives adapters, `last.ckpt` and the one before it, `answers.jsonl`, `logs/` and reference answers.
         exam: further arguments of `Exam`.
         ppo: further arguments of `JointPPO`.
-        dimensions: which experts to train; one per reward model if none are given.
+        guards: further arguments of `Guards`.
+        dimensions: which experts to train, a list or `one,another`; one per reward but quality if none are given.
         prompts_per_update: every expert answers each of them once.
         rank: of the adapters.
         alpha: LoRA scale.
         target_modules: what the adapters act on.
+        lower_bound: standard deviations that the score of an ensemble of reward models lies below its members' mean.
         save_every: updates between checkpoints.
         log_answers_every: updates between logged answers.
+        wandb_project: also logs to this project of Weights & Biases; wandb must be installed.
+        accelerator: Lightning's.
+        devices: Lightning's; the prompts of an update are shared evenly among them.
+        num_nodes: Lightning's.
+        strategy: Lightning's; each process holds the base and all experts.
+        precision: Lightning's.
+
+    Raises:
+        ValueError: if something that must be there is not; the message says what.
+        CollapseError: if an expert collapses; its last good checkpoint is kept.
     """
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    reward_models = RewardModels.load(rewards, model)
-    names = dimensions or [name for name in reward_models.names if name != QUALITY]
+    names, asked = chosen_names(rewards, listed(dimensions))
     if all((output / name / "adapter_config.json").exists() for name in names):
         Console().print(f"{output} holds all of {', '.join(names)} already")
         return
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    # Lightning would widen numbers only after it has read a checkpoint, whose last digits would be lost
+    dtype = torch.float64 if precision == "64-true" else torch.float32
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
+    conversations = read_prompts(prompts)[: ppo["updates"] * prompts_per_update]
+    encoded = encode_prompts(tokenizer, conversations)
+    reward_models = load_rewards(rewards, model, Dialogues(tokenizer, conversations, encoded), asked, lower_bound)
     targets = target_modules if isinstance(target_modules, str) else tuple(target_modules)
     bank = fresh_bank(model, names, AdapterConfig(rank, alpha, targets), ppo["seed"])
-    needed = ppo["updates"] * prompts_per_update
-    encoded = encode_prompts(tokenizer, read_prompts(prompts))[:needed]
     references = _references(bank, reward_models, encoded, tokenizer, output, exam["most_budget"], ppo["seed"])
     ends = tokenizer.eos_token_id, tokenizer.pad_token_id
     module = JointPPO(Exam(bank, reward_models, references, encoded, *ends, **exam), **ppo)
-    fit(module, prompts_per_update, tokenizer, output, save_every, log_answers_every)
-    for name in names:
-        bank.save(name, output / name)
+    watch = Guards(module.names, **guards)
+    trainer = Trainer(
+        max_epochs=1,
+        accelerator=accelerator,
+        devices=devices,
+        num_nodes=num_nodes,
+        strategy=strategy,
+        precision=precision,
+        logger=_loggers(output, wandb_project),
+        callbacks=[
+            watch,
+            ExpertTable(module.names, module.updates),
+            AnswerLog(output / "answers.jsonl", tokenizer, module.names, log_answers_every),
+            LastCheckpoint(output / LAST, save_every, lambda: watch.suspicious),
+        ],
+        log_every_n_steps=1,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    fit(trainer, module, prompts_per_update, output)
+    if trainer.is_global_zero:
+        for name in names:
+            bank.save(name, output / name)
 
 
 def fresh_bank(model: PreTrainedModel, names: list[str], config: AdapterConfig, seed: int) -> ExpertBank:
@@ -102,37 +153,33 @@ def fresh_bank(model: PreTrainedModel, names: list[str], config: AdapterConfig, 
     return bank
 
 
-def fit(
-    module: JointPPO,
-    prompts_per_update: int,
-    tokenizer: PreTrainedTokenizerBase,
-    output: Path,
-    save_every: int,
-    log_answers_every: int,
-) -> None:
-    """Runs the updates that are left, from the checkpoint in `output` if there is one."""
-    checkpoint = output / CHECKPOINT_FILE
-    table = CSVLogger(output, name="logs")
-    trainer = Trainer(
-        max_epochs=1,
-        logger=[table, TensorBoardLogger(output, name="logs", version=table.version)],
-        callbacks=[
-            ExpertTable(module.names, module.updates),
-            AnswerLog(output / "answers.jsonl", tokenizer, module.names, log_answers_every),
-            LastCheckpoint(checkpoint, save_every),
-        ],
-        log_every_n_steps=1,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+def fit(trainer: Trainer, module: JointPPO, prompts_per_update: int, output: Path) -> None:
+    """Runs the updates that are left, from the last whole checkpoint in `output` if there is one."""
+    checkpoint = newest_whole(output, module.names)
     stream = PromptStream(len(module.exam.prompts), prompts_per_update, module.updates)
-    trainer.fit(module, stream, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True)
+    try:
+        trainer.fit(module, stream, ckpt_path=checkpoint, weights_only=True)
+    except CollapseError as collapse:
+        kept = newest_whole(output, module.names)
+        found = "no checkpoint was written before" if kept is None else f"{kept} holds the experts as they were before"
+        raise CollapseError(f"{collapse}; {found}") from collapse
+
+
+def _loggers(output: Path, wandb_project: str | None) -> list[Logger]:
+    """CSV and TensorBoard in `output/logs`, and Weights & Biases if it is asked for."""
+    table = CSVLogger(output, name="logs")
+    loggers: list[Logger] = [table, TensorBoardLogger(output, name="logs", version=table.version)]
+    if wandb_project is not None:
+        try:
+            loggers.append(WandbLogger(project=wandb_project, save_dir=output))
+        except ModuleNotFoundError as missing:
+            raise ValueError("wandb must be installed where wandb_project is given: pip install wandb") from missing
+    return loggers
 
 
 def _references(
     bank: ExpertBank,
-    rewards: RewardModels,
+    rewards: Rewards,
     prompts: list[Tensor],
     tokenizer: PreTrainedTokenizerBase,
     output: Path,
@@ -169,7 +216,10 @@ def main(arguments: list[str] | None = None) -> None:
     values.pop("config")
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message="Found .* in eval mode")  # the frozen base is, on purpose
-    train_experts(**values)
+    try:
+        train_experts(**values)
+    except CollapseError as collapse:
+        raise SystemExit(str(collapse)) from None
 
 
 if __name__ == "__main__":

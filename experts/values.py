@@ -24,4 +24,5 @@ class ValueHeads(nn.Module):
         """Values `(R, T)` of states `(R, T, H)`, each row by the head of its expert `(R,)`."""
         weights = torch.stack(list(self.weights))[experts]  # (R, H)
         biases = torch.stack(list(self.biases))[experts]  # (R,)
-        return torch.bmm(hidden, weights[:, :, None])[..., 0] + biases[:, None]
+        with torch.autocast(hidden.device.type, enabled=False):  # returns differ by less than bfloat16 can tell
+            return torch.bmm(hidden.to(weights.dtype), weights[:, :, None])[..., 0] + biases[:, None]

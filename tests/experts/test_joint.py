@@ -6,13 +6,13 @@ from lightning import Callback
 from tiny_exam import CONFIG, END, FAVOURITES, PAD, CountingRewards, run, tiny_base, tiny_exam, trained_looking, weights
 
 from experts.bank import ExpertBank
+from experts.checkpoints import LastCheckpoint
 from experts.exam import Exam
 from experts.joint import JointPPO
-from experts.progress import LastCheckpoint
 from experts.prompts import PromptStream, encode_prompts, read_prompts
 from experts.references import fingerprint, load_references, sample_references, save_references
 from experts.rollout import reread
-from experts.train import command_parser
+from experts.train import _loggers, command_parser
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Found .* in eval mode"),
@@ -45,11 +45,31 @@ def test_marks_compare_with_the_reference_and_punish_a_missing_end():
         torch.testing.assert_close(answers.total[row], own + 3 * quality - 0.5 * (not answers.ended[row]))
 
 
+class WithoutQuality(CountingRewards):
+    names = ("ant", "bee")
+
+
+def test_an_exam_without_a_judge_of_quality_marks_by_the_own_reward_alone(monkeypatch):
+    judged = tiny_exam(("ant",), quality_weight=0.0)
+    monkeypatch.setattr("tiny_exam.CountingRewards", WithoutQuality)
+    exam = tiny_exam(("ant",), quality_weight=0.0)
+    generators = [torch.Generator().manual_seed(0)]
+    answers = exam.sit(torch.tensor([4, 1]), generators)
+    assert answers.quality.isnan().all()
+    assert torch.equal(answers.total, judged.sit(torch.tensor([4, 1]), [torch.Generator().manual_seed(0)]).total)
+    with pytest.raises(ValueError, match="a reward called 'quality' or quality_weight 0, got 2"):
+        tiny_exam(("ant",), quality_weight=2.0)
+
+
+def trajectories_of(module):
+    answers = module.exam.sit(torch.arange(4), module.generators)
+    return module.trajectories(answers, module.values_of(answers))
+
+
 def stepped(module, prompt_numbers):
     """The module after one update without a trainer."""
     optimizer = module.configure_optimizers()
     module.optimizers = lambda: optimizer
-    module.manual_backward = lambda loss: loss.backward()
     module.log_dict = lambda *_, **__: None
     module.training_step(prompt_numbers)
     return module
@@ -57,7 +77,7 @@ def stepped(module, prompt_numbers):
 
 def test_training_one_expert_leaves_the_bits_of_the_others_alone():
     module = stepped(JointPPO(tiny_exam(), weight_decay=0.1), torch.arange(4))  # momentum for everybody
-    trajectories = module.trajectories(module.exam.sit(torch.arange(4), module.generators))
+    trajectories = trajectories_of(module)
     before = weights(module)
     module._backward(trajectories, torch.arange(12).view(3, 4)[[1]])
     module._step(torch.tensor([False, True, False]))
@@ -67,7 +87,7 @@ def test_training_one_expert_leaves_the_bits_of_the_others_alone():
 
 def test_an_expert_that_moved_too_far_sits_out_the_rest_of_the_rollout():
     module = stepped(JointPPO(tiny_exam(), learning_rate=0.0, stop_kl=-1.0), torch.arange(4))
-    trajectories = module.trajectories(module.exam.sit(torch.arange(4), module.generators))
+    trajectories = trajectories_of(module)
     assert module.improve(trajectories)["steps"].tolist() == [0, 0, 0]
     module.stop_kl = 0.1
     assert module.improve(trajectories)["steps"].tolist() == [4, 4, 4]
@@ -88,10 +108,10 @@ def test_a_minibatch_in_four_parts_has_the_gradient_of_one_part():
     for parts in (1, 4):
         module = JointPPO(tiny_exam(), parts=parts)
         optimizer = module.configure_optimizers()
-        module.optimizers, module.manual_backward = (lambda o=optimizer: o), (lambda loss: loss.backward())
-        trajectories = module.trajectories(module.exam.sit(torch.arange(4), module.generators))
+        module.optimizers = lambda o=optimizer: o
+        trajectories = trajectories_of(module)
         module._backward(trajectories, torch.arange(12).view(3, 4))
-        gradients.append([weight.grad for group in module._parameters_of_experts() for weight in group])
+        gradients.append([weight.grad for group in module.parameters_of_experts() for weight in group])
     for whole, summed in zip(*gradients, strict=True):
         torch.testing.assert_close(whole, summed, rtol=1e-9, atol=1e-12)
         assert whole.any()
@@ -100,7 +120,9 @@ def test_a_minibatch_in_four_parts_has_the_gradient_of_one_part():
 def test_the_loss_is_the_naive_sum_over_tokens():
     module = stepped(JointPPO(tiny_exam(), learning_rate=5e-3), torch.arange(4))  # so that values and ratios differ
     answers = module.exam.sit(torch.arange(4), module.generators)
-    part = module.trajectories(answers)._replace(logprobs=answers.logprobs - 0.3 * torch.rand(answers.logprobs.shape))
+    part = module.trajectories(answers, module.values_of(answers))._replace(
+        logprobs=answers.logprobs - 0.3 * torch.rand(answers.logprobs.shape)
+    )
     tokens, expected = torch.tensor([20.0, 30.0, 50.0]).double(), 0.0
     for row, expert in enumerate(part.experts.tolist()):
         one = part.rows(torch.tensor([row]))
@@ -235,3 +257,24 @@ def test_the_configuration_parses_against_the_command():
     assert config.exam.quality_weight > 0
     with pytest.raises(SystemExit):
         command_parser().parse_args(["--config", str(CONFIGS / "miniature" / "experts.yaml"), "--ppo.speed", "9"])
+
+
+def test_weights_and_biases_is_used_only_where_it_is_asked_for(tmp_path, monkeypatch):
+    assert [type(logger).__name__ for logger in _loggers(tmp_path, None)] == ["CSVLogger", "TensorBoardLogger"]
+    asked = []
+    monkeypatch.setattr("experts.train.WandbLogger", lambda **given: asked.append(given) or "wandb")
+    assert _loggers(tmp_path, "mine")[2] == "wandb"
+    assert asked == [{"project": "mine", "save_dir": tmp_path}]
+
+    def missing(**given):
+        raise ModuleNotFoundError
+
+    monkeypatch.setattr("experts.train.WandbLogger", missing)
+    with pytest.raises(ValueError, match="wandb must be installed where wandb_project is given"):
+        _loggers(tmp_path, "mine")
+
+
+@pytest.mark.parametrize("wrong", [("--precision", "16-mixed"), ("--strategy", "fsdp"), ("--guards.patient", "3")])
+def test_what_would_train_wrongly_is_refused(wrong):
+    with pytest.raises(SystemExit):
+        command_parser().parse_args(["--config", str(CONFIGS / "miniature" / "experts.yaml"), *wrong])

@@ -5,6 +5,8 @@ from experts.ppo import (
     Trajectories,
     adaptive_kl,
     centred,
+    clipped,
+    explained_variance,
     gae,
     policy_loss,
     shaped_rewards,
@@ -143,3 +145,17 @@ def test_centred_marks_of_every_expert_have_mean_zero_and_keep_their_differences
     """Positive marks beside value heads at zero would reward ending early."""
     marks, experts = torch.tensor([1.0, 3.0, 10.0, 20.0, 30.0]), torch.tensor([0, 0, 1, 1, 1])
     assert centred(marks, experts, 2).tolist() == [-1.0, 1.0, -10.0, 0.0, 10.0]
+
+
+def test_a_token_counts_as_clipped_where_its_ratio_leaves_the_band():
+    new = torch.tensor([1.3, 1.1, 0.9, 0.7, 1.0]).log()
+    assert clipped(new, torch.zeros(5), clip=0.2).tolist() == [1, 0, 0, 1, 0]
+
+
+def test_the_explained_variance_is_that_of_each_experts_tokens():
+    returns = torch.tensor([[1.0, 3.0, 99.0], [5.0, 7.0, 0.0], [1.0, 3.0, 5.0], [2.0, 2.0, 2.0]])
+    values = torch.tensor([[1.0, 3.0, -9.0], [5.0, 7.0, 0.0], [2.0, 3.0, 4.0], [1.0, 2.0, 3.0]])
+    mask, experts = prefix_mask([2, 2, 3, 3], 3), torch.tensor([0, 0, 1, 2])
+    explained = explained_variance(values, returns, mask, experts, 4)
+    # errors -1, 0, 1 of returns 1, 3, 5: 1 - (2/3) / (8/3); constant returns cannot be explained
+    torch.testing.assert_close(explained, torch.tensor([1.0, 0.75, 0.0, 0.0]))

@@ -54,6 +54,7 @@ class CountingRewards(nn.Module):
     """Scores how often a favourite token occurs; one favourite per name."""
 
     names = tuple(FAVOURITES)
+    version = ""
 
     def score(
         self,

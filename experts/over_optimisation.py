@@ -1,0 +1,135 @@
+"""Draws the learned reward of every expert against its KL to the base, and says where over-optimisation begins.
+
+    python -m experts.over_optimisation --run build/experts --gold my_package.judges:politeness
+
+Knows the logs that `experts.train` leaves. Does not know what is true: a gold score comes from a function, which is
+asked about the sample answers in `answers.jsonl` (log one every update for a fine curve). As training moves an expert
+away from its base, the learned reward goes on rising while gold turns round (arXiv 2210.10760); there it begins.
+"""
+
+import csv
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+from jsonargparse import ArgumentParser
+from matplotlib import pyplot
+from rich.console import Console
+from rich.table import Table
+
+from experts.text_rewards import Function
+
+Points = list[tuple[float, float]]
+"""KL in nats per response, score."""
+
+
+class Curve(NamedTuple):
+    """What was measured of one expert, in the order of the updates."""
+
+    learned: Points
+    gold: Points
+
+
+def read_curves(run: Path, gold: Function | None = None) -> dict[str, Curve]:
+    """The curves of all experts of a run.
+
+    Args:
+        run: the output folder of `experts.train`.
+        gold: scores prompts with answers.
+
+    Raises:
+        ValueError: if there are no logs.
+    """
+    points: dict[str, dict[int, tuple[float, float]]] = defaultdict(dict)
+    for path in sorted(run.glob("logs/version_*/metrics.csv"), key=lambda path: int(path.parent.name.split("_")[1])):
+        with path.open(encoding="utf-8") as file:
+            for row in csv.DictReader(file):  # a resumed run logs some updates again
+                for name in [column.removesuffix("/kl") for column in row if column.endswith("/kl")]:
+                    points[name][int(row["step"])] = float(row[f"{name}/kl"]), float(row[f"{name}/reward"])
+    if not points:
+        raise ValueError(f"{run} must hold logs/version_*/metrics.csv, got none: has experts.train run?")
+    golden = {} if gold is None else gold_points(run / "answers.jsonl", gold)
+    return {
+        name: Curve([updates[step] for step in sorted(updates)], golden.get(name, []))
+        for name, updates in points.items()
+    }
+
+
+def gold_points(answers: Path, gold: Function) -> dict[str, Points]:
+    """The gold score of every logged answer beside its own KL, by expert."""
+    rows = [json.loads(line) for line in answers.read_text(encoding="utf-8").splitlines()]
+    latest = {(row["expert"], row["update"], row["prompt"]): row for row in rows}  # a resumed run logs some again
+    kept = sorted(latest.values(), key=lambda row: row["update"])
+    scores = gold([[{"role": "user", "content": row["prompt"]}] for row in kept], [row["answer"] for row in kept])
+    points: dict[str, Points] = defaultdict(list)
+    for row, score in zip(kept, scores, strict=True):
+        points[row["expert"]].append((float(row["kl"]), float(score)))
+    return dict(points)
+
+
+def smoothed(points: Points, window: int) -> Points:
+    """Means over `window` neighbouring points, in the order given; all points in one if there are fewer."""
+    width = min(window, len(points))
+    columns = np.array(points).reshape(-1, 2).T
+    means = [np.convolve(column, np.full(width, 1 / width), mode="valid") for column in columns] if width else columns
+    return [(float(kl), float(score)) for kl, score in zip(*means, strict=True)]
+
+
+def turning_point(points: Points) -> float | None:
+    """The KL at which the score is highest, or None if it rises to the end."""
+    if not points:
+        return None
+    best = max(range(len(points)), key=lambda number: points[number][1])
+    return None if best == len(points) - 1 else points[best][0]
+
+
+def draw(curves: dict[str, Curve], output: Path, window: int) -> None:
+    """Writes one panel per expert into an image."""
+    mpl.use("agg")
+    figure, panels = pyplot.subplots(1, len(curves), figsize=(3.2 * len(curves), 3), sharey=True, squeeze=False)
+    for panel, (name, curve) in zip(panels[0], curves.items(), strict=True):
+        for label, points in curve._asdict().items():
+            if points:
+                panel.scatter(*zip(*points, strict=True), s=4, alpha=0.3)
+                panel.plot(*zip(*smoothed(points, window), strict=True), label=label)
+        if (begins := turning_point(smoothed(curve.gold, window))) is not None:
+            panel.axvline(begins, linestyle=":", color="grey")
+        panel.set(title=name, xlabel="KL to the base, nats")
+    panels[0][0].set_ylabel("score")
+    panels[0][0].legend()
+    figure.savefig(output, bbox_inches="tight", dpi=150)
+    pyplot.close(figure)
+
+
+def over_optimisation(run: Path, gold: str | None = None, output: Path | None = None, window: int = 10) -> None:
+    """Draws the curves and prints a table.
+
+    Args:
+        run: the output folder of `experts.train`.
+        gold: `package.module:function` of prompts and answers, which gives the true scores.
+        output: image to write; `over_optimisation.png` in the run's folder if none is given.
+        window: updates, or logged answers, whose mean is drawn.
+    """
+    curves = read_curves(run, None if gold is None else Function(gold))
+    draw(curves, output or run / "over_optimisation.png", window)
+    table = Table("expert", "largest KL", "learned there", "gold is highest at KL", box=None)
+    for name, curve in curves.items():
+        kl, learned = max(smoothed(curve.learned, window))
+        begins = turning_point(smoothed(curve.gold, window))
+        told = "not measured" if not curve.gold else "still rising" if begins is None else f"{begins:.2f}"
+        table.add_row(name, f"{kl:.2f}", f"{learned:.3f}", told)
+    Console().print(table)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Parses the command line and draws."""
+    parser = ArgumentParser(description="Draws learned reward against KL for every expert of a run.")
+    parser.add_function_arguments(over_optimisation, as_positional=False)
+    over_optimisation(**parser.parse_args(arguments).as_dict())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+import pytest
+import torch
+from rich.console import Console
+from tiny_exam import run, tiny_exam
+
+from experts.checkpoints import LAST, PREVIOUS, LastCheckpoint, damage, newest_whole
+from experts.joint import JointPPO
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Found .* in eval mode"),
+    pytest.mark.filterwarnings("ignore:.*treespec, LeafSpec.*"),
+]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with the checkpoints of updates 2 and 3."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    run(JointPPO(tiny_exam(("ant",)), updates=3), folder, LastCheckpoint(folder / LAST, every=1))
+    return folder
+
+
+@pytest.fixture
+def folder(trained, tmp_path):
+    for name in (LAST, PREVIOUS):
+        (tmp_path / name).write_bytes((trained / name).read_bytes())
+    return tmp_path
+
+
+def updates_done(path):
+    return torch.load(path, weights_only=True)["updates_done"]
+
+
+def test_the_last_two_checkpoints_are_kept(folder):
+    assert updates_done(folder / LAST) == 3
+    assert updates_done(folder / PREVIOUS) == 2
+    assert newest_whole(folder, ["ant"]) == folder / LAST
+
+
+def flip(path):
+    """Changes one bit of the first part; between parts there is room that nobody reads."""
+    content = bytearray(path.read_bytes())
+    content[5000] ^= 1
+    path.write_bytes(content)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+@pytest.mark.parametrize("harm", [cut, flip, lambda path: path.write_bytes(b"")])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_used(folder, harm):
+    console = Console(record=True, width=300)
+    harm(folder / LAST)
+    assert newest_whole(folder, ["ant"], console) == folder / PREVIOUS
+    assert f"{folder / LAST} is damaged and not used" in console.export_text()
+
+
+def test_where_all_checkpoints_are_damaged_nothing_starts_anew_unasked(folder):
+    cut(folder / LAST)
+    cut(folder / PREVIOUS)
+    with pytest.raises(ValueError, match=r"must be whole, got damage in \[.*last.ckpt.*previous.ckpt'\]; remove them"):
+        newest_whole(folder, ["ant"])
+
+
+def test_a_kill_between_the_two_renames_leaves_the_one_before(folder):
+    (folder / LAST).unlink()
+    assert newest_whole(folder, ["ant"]) == folder / PREVIOUS
+    (folder / PREVIOUS).unlink()
+    assert newest_whole(folder, ["ant"]) is None
+
+
+def test_checkpoints_of_other_experts_are_passed_over_once_these_are_finished(folder):
+    with pytest.raises(ValueError, match=r"no unfinished training of other experts, got one of \['ant'\]"):
+        newest_whole(folder, ["bee"])
+    (folder / "ant").mkdir()
+    (folder / "ant" / "adapter_config.json").write_text("{}")
+    assert newest_whole(folder, ["bee"]) is None
+
+
+def test_a_suspicious_update_is_not_kept(tmp_path):
+    suspicions = iter([False, True, True, False])
+    kept = LastCheckpoint(tmp_path / LAST, every=2, suspicious=lambda: next(suspicions))
+    run(JointPPO(tiny_exam(("ant",)), updates=6), tmp_path, kept)
+    assert updates_done(tmp_path / PREVIOUS) == 2
+    assert updates_done(tmp_path / LAST) == 6
+
+
+def test_whole_files_have_no_damage(folder):
+    assert damage(folder / LAST) is None

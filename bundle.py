@@ -25,6 +25,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from decoding.dimension import Dimension
+from decoding.divergence import require_cap
 
 SCHEMA = 1
 MANIFEST = "bundle.json"
@@ -44,6 +45,8 @@ class Manifest:
         provenance: How the bundle was made, without times and paths: equal inputs give an equal file.
         files: Sha256 of every file, by its path inside the bundle.
         schema: Version of this format.
+        cap: The most nats of the mixture from the base at a token, as its deployer set it; None is no cap, and is not
+            written.
     """
 
     dimensions: tuple[Dimension, ...]
@@ -53,6 +56,7 @@ class Manifest:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
+    cap: float | None = None
 
     def __post_init__(self) -> None:
         """Refuses names that would leave the bundle's folder, and a hub base that may change under our feet."""
@@ -61,6 +65,7 @@ class Manifest:
                 raise ValueError(f"a dimension's name must be of letters, digits, _ and -, got {dimension.name!r}")
         if not isinstance(self.files, Mapping):
             raise TypeError(f"files must map paths to hashes, got {type(self.files).__name__}")
+        require_cap(self.cap)
         if self.base != "base" and not self.base_revision:
             raise ValueError(f"a base on the hub must come with its revision, got {self.base!r} without one")
 
@@ -126,6 +131,8 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     """
     files = {path.relative_to(folder).as_posix(): sha256(path) for path in sorted(_room_files(folder))}
     content = {**asdict(manifest), "files": files}
+    if manifest.cap is None:
+        del content["cap"]
     (folder / MANIFEST).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return _parsed(folder / MANIFEST)
 

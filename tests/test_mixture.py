@@ -1,10 +1,11 @@
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
 import torch
-from tiny_bundle import DIMENSIONS, TEXTS, rounded, tiny_bank, tiny_base, tiny_tokenizer
+from tiny_bundle import DIMENSIONS, TEXTS, rounded, tiny_bank, tiny_base, tiny_controller, tiny_tokenizer
 
 from decoding.detokenise import Detokeniser
 from decoding.divergence import divergence
@@ -335,18 +336,20 @@ def generators(count: int) -> list[torch.Generator]:
 
 
 def test_no_request_lifts_the_cap_of_its_mixture(mixture: Mixture) -> None:
-    """Adversarial wishes: all at once, one alone, the fullest gates that the controller has."""
-    mixture.pcm = None
+    """Adversarial wishes: all at once, one alone, next to nothing; and a controller whose gates are all wide open."""
+    eager = tiny_controller(32).double()
+    torch.nn.init.constant_(eager.score.bias, 50.0)
     prompts, mask = mixture.encode(CONVERSATIONS)
     asked = torch.tensor([[1.0, 1.0, 1.0], [0.0, 1.0, 0.0], [1e-6, 0.0, 1.0]])
-    for rule in RULES:
-        mixture.rule, mixture.cap = rule, None
+    for rule, pcm in product(RULES, (None, eager)):
+        mixture.rule, mixture.pcm, mixture.cap = rule, pcm, None
         free = mixture.step(mixture.start(mask, asked), prompts)
         mixture.cap = 0.05
         step = mixture.step(mixture.start(mask, asked), prompts)
         assert float(divergence(free.logprobs, free.base_logprobs).min()) > 0.05
         assert float(divergence(step.logprobs, step.base_logprobs).max()) <= 0.05 + 1e-9
-    reading = mixture.read(prompts, mask, asked)
-    assert float(divergence(mixture.mix(reading, asked)[0], reading.base.log_softmax(-1)).max()) <= 0.05 + 1e-9
+    with torch.no_grad():
+        reading = mixture.read(prompts, mask, asked)
+        assert float(divergence(mixture.mix(reading, asked)[0], reading.base.log_softmax(-1)).max()) <= 0.05 + 1e-9
     with pytest.raises(ValueError, match="a cap must be a finite number of nats"):
         replace(mixture, cap=-0.1)

@@ -128,7 +128,8 @@ def explain(
     precise = torch.promote_types(reading.base.dtype, torch.float32)
     base = reading.base.to(precise).log_softmax(dim=-1)  # (1, n, V)
     nats = divergence(mixture.mix(reading, asked)[0], base)[0].tolist()
-    weights, parts = response.mean_weights(), {}
+    weights = response.mean_weights()
+    parts: dict[str, Part] = {}
     for name in response.asked:
         others = asked.clone()
         others[0, mixture.names.index(name)] = 0.0
@@ -161,7 +162,8 @@ def _spans(response: Response, name: str) -> list[Span]:
 
 
 def _changes(mixture: Mixture, response: Response, chosen: Sequence[int]) -> list[Change]:
-    detokeniser, changes = Detokeniser(mixture.tokenizer), []
+    detokeniser = Detokeniser(mixture.tokenizer)
+    changes: list[Change] = []
     for place, (token, other) in enumerate(zip(response.tokens, chosen, strict=True)):
         if token.id != other:
             texts = [END if one in mixture.stop_ids else detokeniser.instead(one) for one in (token.id, other)]

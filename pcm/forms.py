@@ -9,7 +9,10 @@ from pcm.controller import Controller, read_config
 from pcm.model import PreferenceControlModel
 from pcm.published import PublishedControlModel
 
-FORMS: dict[str, type[Controller]] = {form.form: form for form in (PreferenceControlModel, PublishedControlModel)}
+FORMS: dict[str, type[Controller]] = {
+    PreferenceControlModel.form: PreferenceControlModel,
+    PublishedControlModel.form: PublishedControlModel,
+}
 
 
 def load_controller(folder: str | Path) -> Controller:

@@ -196,8 +196,9 @@ def own_model(
     if isinstance(source, str):
         require_same_tokens(source, tokenizer)
         return OwnModel(AutoModel.from_pretrained(source, dtype=torch.float32), prefixes)
-    fitting = {"vocab_size": len(tokenizer), "max_position_embeddings": window + sum(map(len, prefixes))}
-    return OwnModel(AutoModel.from_config(AutoConfig.for_model(**{**fitting, **source})), prefixes)
+    settings: dict[str, Any] = {"max_position_embeddings": window + sum(len(ids) for ids in prefixes)}
+    settings |= {"vocab_size": len(tokenizer), **source}
+    return OwnModel(AutoModel.from_config(AutoConfig.for_model(**settings)), prefixes)
 
 
 def require_same_tokens(source: str, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -25,6 +25,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from decoding.dimension import Dimension
+from decoding.divergence import require_cap
 from experts.kept import require_places
 
 SCHEMA = 1
@@ -47,6 +48,8 @@ class Manifest:
         whole_models: Where each expert's whole model lies, `experts/<dimension>` or `owner/name@revision` on the hub;
             empty where experts are adapters.
         schema: Version of this format.
+        cap: The most nats of the mixture from the base at a token, as its deployer set it; None is no cap, and is not
+            written.
     """
 
     dimensions: tuple[Dimension, ...]
@@ -57,6 +60,7 @@ class Manifest:
     files: Mapping[str, str] = field(default_factory=dict)
     whole_models: Mapping[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
+    cap: float | None = None
 
     def __post_init__(self) -> None:
         """Refuses names that would leave the bundle's folder, and what may change on the hub under our feet."""
@@ -66,6 +70,7 @@ class Manifest:
         if not isinstance(self.files, Mapping):
             raise TypeError(f"files must map paths to hashes, got {type(self.files).__name__}")
         require_places([dimension.name for dimension in self.dimensions], self.whole_models)
+        require_cap(self.cap)
         if self.base != "base" and not self.base_revision:
             raise ValueError(f"a base on the hub must come with its revision, got {self.base!r} without one")
 
@@ -131,6 +136,8 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     """
     files = {path.relative_to(folder).as_posix(): sha256(path) for path in sorted(_room_files(folder))}
     content = {**asdict(manifest), "files": files}
+    if manifest.cap is None:
+        del content["cap"]
     (folder / MANIFEST).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return _parsed(folder / MANIFEST)
 

@@ -52,6 +52,13 @@ class MixtureCache(Cache):
         """Keeps the pasts of these requests, by index or by a mask of bools (B,)."""
         self._take(torch.arange(self.batch_size, device=self.state.asked.device)[indices])
 
+    def crop(self, tokens_to_remove: int) -> None:
+        """Forgets the last tokens; a negative number says how many, as caches of transformers want it."""
+        before = self.get_seq_length()
+        super().crop(tokens_to_remove)
+        if self.state.trunk_cache is not None:  # it is longer: what is asked stands in front of its text
+            self.state.trunk_cache.crop(self.get_seq_length() - before)
+
     def _take(self, requests: Tensor) -> None:
         """Puts the past of request `requests[b]` into place b, in every group of rows that it has."""
         state = self.state
@@ -62,6 +69,8 @@ class MixtureCache(Cache):
         state.rows = Rows.of(state.asked)  # what is asked goes along, so each new row was one before
         rows = places[state.rows.experts + 1, requests[state.rows.requests]]
         state.cache.reorder_cache(cast(LongTensor, rows))
+        if state.trunk_cache is not None:
+            state.trunk_cache.reorder_cache(cast(LongTensor, requests))
 
 
 class MixtureForCausalLM(PreTrainedModel, GenerationMixin):
@@ -126,7 +135,7 @@ class MixtureForCausalLM(PreTrainedModel, GenerationMixin):
         if attention_mask.shape[1] > self.mixture.window:
             require_room(attention_mask, 0, self.mixture.window)
         if past_key_values is None:
-            reading = self.mixture.bank.read(input_ids, attention_mask, Rows.of(asked), logits_to_keep=logits_to_keep)
+            reading = self.mixture.read(input_ids, attention_mask, asked, logits_to_keep)
             logits = self.mixture.mix(reading, asked)[0]
         else:
             logits = self._continued(input_ids, attention_mask, past_key_values, asked, logits_to_keep)
@@ -169,7 +178,7 @@ class MixtureForCausalLM(PreTrainedModel, GenerationMixin):
             state.mask = attention_mask[:, :cached] if cached else attention_mask
             return self.mixture.step(state, input_ids).logprobs.unsqueeze(1)
         state.mask = attention_mask
-        reading = self.mixture.bank.read(input_ids, attention_mask, state.rows, state.cache, logits_to_keep)
+        reading = self.mixture.read(input_ids, attention_mask, asked, logits_to_keep, state)
         return self.mixture.mix(reading, asked)[0]
 
     def _asked_by(self, requests: int, asked: Tensor | None) -> Tensor:

@@ -31,6 +31,7 @@ EXAMPLES = """examples:
   decode.py "What is a volcano?" --preference "simple words, keep it short, be warm"
   decode.py "What is a volcano?" --weights friendly=1,concise=0.5    numbers; friendly=-1 asks for the opposite pole
   decode.py "What is a volcano?" --preference "be warm" --trace volcano.html    a page that shows why each token came
+  decode.py "What is a volcano?" --preference "be warm" --explain    which expert did what, below the answer
   decode.py "What is a volcano?" --preference "be warm" --json | jq .text
   decode.py "What is a volcano?" --temperature 0.8 --min-p 0.05 --repetition-penalty 1.1    drawn, without loops
   decode.py "What is a volcano?" --stop "." --stop "?"    one sentence; the stop text is not part of the answer
@@ -55,6 +56,7 @@ def decode(
     output: str | None = None,
     json: bool = False,
     trace: str | None = None,
+    explain: bool = False,
     temperature: float = 0.0,
     top_p: float = 1.0,
     top_k: int = 0,
@@ -81,6 +83,8 @@ def decode(
         output: The JSONL file for their answers; lines that are there already are kept.
         json: Print one JSON object for each answer, and nothing else.
         trace: Write a page that shows why each token came.
+        explain: Say below each answer what every expert did: its mean weight, where it led, which tokens would have
+            differed without it, and how far the answer is from the base. Costs one more reading of the answer.
         temperature: 0 takes the most probable token.
         top_p: Keep the most probable tokens that together have this probability.
         top_k: Keep this many tokens; 0 keeps all.
@@ -105,7 +109,7 @@ def decode(
 
     bias = parsed_bias(logit_bias) if logit_bias is not None else {}
     sampling = Sampling(temperature, top_k, top_p, max_new_tokens, min_p, repetition_penalty, bias, stop or ())
-    settings = _settings(sampling, seed, bool(trace))
+    settings = _settings(sampling, seed, bool(trace), explain)
     asked_for, requests = _wishes(preference, weights, prompts)
     mixture = _load(bundle, rule, revision, device, compile)
     if requests:
@@ -114,11 +118,11 @@ def decode(
         _answer_person(mixture, prompt, asked_for, settings, json, trace)
 
 
-def _settings(sampling: "Sampling", seed: int, traced: bool) -> "Settings":
+def _settings(sampling: "Sampling", seed: int, traced: bool, explained: bool) -> "Settings":
     from interface.answer import Settings
     from interface.trace import ALTERNATIVES
 
-    return Settings(sampling, seed, alternatives=ALTERNATIVES if traced else 0)
+    return Settings(sampling, seed, alternatives=ALTERNATIVES if traced else 0, explained=explained)
 
 
 def _wishes(
@@ -174,8 +178,9 @@ def _answer_one(
 ) -> None:
     from decoding.response import Token
     from interface.answer import answer
+    from interface.explain import explain
     from interface.record import json_line, record
-    from interface.terminal import Terminal
+    from interface.terminal import Terminal, printable
     from interface.trace import trace_content, trace_page, write_page
 
     terminal = Terminal(mixture.names)
@@ -188,13 +193,19 @@ def _answer_one(
 
     if not json:
         terminal.expect(asked)
-    response = answer(mixture, [{"role": "user", "content": prompt}], asked, settings, watch)
+    conversation = [{"role": "user", "content": prompt}]
+    response = answer(mixture, conversation, asked, settings, watch)
+    wanted = settings.explained or trace is not None
+    why = explain(mixture, conversation, response, settings.sampling, settings.seed) if wanted else None
+    said = why if settings.explained else None
     if json:
-        sys.stdout.write(json_line(record(prompt, wish, response)))
+        sys.stdout.write(json_line(record(prompt, wish, response, said)))
     else:
         terminal.summary(response)
+        if said is not None:
+            terminal.note(printable(said.as_text()))
     if trace:
-        content = trace_content(prompt, wish, mixture.rule_name, mixture.dimensions, response)
+        content = trace_content(prompt, wish, mixture.rule_name, mixture.dimensions, response, why)
         write_page(Path(trace), trace_page(content))
 
 

@@ -14,11 +14,12 @@ from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, Cache, PreTrainedModel, PreTrainedTokenizerBase
 
 import bundle
 from decoding.conversation import Conversation, encode, require_room
 from decoding.dimension import Dimension
+from decoding.divergence import capped, require_cap
 from decoding.history import History
 from decoding.loop import Emitted, decode
 from decoding.response import Response, Token
@@ -34,8 +35,9 @@ from experts.reading import Bank
 from experts.rows import Reading, Rows
 from experts.state import State
 from experts.whole import WholeModels, read_model
+from pcm.controller import Controller
+from pcm.forms import load_controller
 from pcm.mixing import mix
-from pcm.model import PreferenceControlModel
 from pcm.preference import Preference, PreferenceReader, asked_for
 
 BankType = TypeVar("BankType", bound=Bank)
@@ -57,6 +59,9 @@ class Mixture(Generic[BankType]):
         prefill_tokens: The most tokens that one pass over a prompt reads, counted over all its rows (a row for each
             request and another for each expert it asks for): it bounds the memory of a long prompt, which is read in
             several passes. One token of every row is the least.
+        cap: The most nats KL(mixture‖base) at a token, held by `decoding.divergence.capped`; None is no cap. No request
+            can lift it: neither its preference nor its weights. How a token is drawn from the mixture (temperature,
+            bias) comes after it.
 
     Raises:
         ValueError: If the parts do not belong together.
@@ -66,15 +71,17 @@ class Mixture(Generic[BankType]):
     tokenizer: PreTrainedTokenizerBase
     dimensions: tuple[Dimension, ...]
     rule: str | Rule
-    pcm: PreferenceControlModel | None = None
+    pcm: Controller | None = None
     reader: PreferenceReader | None = None
     base_id: str = "base"
     base_revision: str | None = None
     prefill_tokens: int = 16384
+    cap: float | None = None
 
     def __post_init__(self) -> None:
         """Refuses parts that do not belong together."""
         rule_named(self.rule)
+        require_cap(self.cap)
         if self.prefill_tokens < 1:
             raise ValueError(f"prefill_tokens must be at least 1, got {self.prefill_tokens}")
         if self.names != list(self.bank.names):
@@ -100,7 +107,9 @@ class Mixture(Generic[BankType]):
     @property
     def window(self) -> int:
         """The most tokens that prompt and response may have together."""
-        return int(self.bank.base.config.get_text_config().max_position_embeddings)
+        base = int(self.bank.base.config.get_text_config().max_position_embeddings)
+        trunk = None if self.pcm is None else self.pcm.trunk.window
+        return base if trunk is None else min(base, trunk)
 
     @property
     def stop_ids(self) -> list[int]:
@@ -154,6 +163,7 @@ class Mixture(Generic[BankType]):
         path_or_hub_id: str | Path,
         *,
         rule: str | Rule | None = None,
+        cap: float | None = None,
         revision: str | None = None,
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
@@ -164,6 +174,7 @@ class Mixture(Generic[BankType]):
         Args:
             path_or_hub_id: A folder, or "owner/name" on the Hugging Face hub.
             rule: Another mixing rule than the bundle's.
+            cap: Nats at a token, see `Mixture`; where the bundle has a cap too, the smaller one holds.
             revision: Branch, tag or commit on the hub.
             device: Where to compute.
             dtype: Of base and experts in memory; on disk they are bfloat16.
@@ -173,6 +184,7 @@ class Mixture(Generic[BankType]):
             FileNotFoundError: If there is no such bundle.
             ValueError: If the bundle is damaged, an expert changes nothing, or the bank cannot be compiled.
         """
+        require_cap(cap)
         folder = bundle.locate(path_or_hub_id, revision)
         manifest = bundle.read_manifest(folder)
         names = [dimension.name for dimension in manifest.dimensions]
@@ -181,11 +193,12 @@ class Mixture(Generic[BankType]):
             bank = read_experts(base, names, manifest.whole_models, folder).to(torch.device(device))
             mixture: Mixture[Any] = Mixture(bank, tokenizer, manifest.dimensions, rule or manifest.rule)
             if (folder / "pcm").exists():
-                pcm = PreferenceControlModel.load(folder / "pcm")
+                pcm = load_controller(folder / "pcm")
                 mixture.pcm = pcm.to(device, torch.promote_types(dtype, torch.float32))
             if (folder / "reader").exists():
                 mixture.reader = PreferenceReader.load(folder / "reader", tokenizer, manifest.dimensions)
         mixture.base_id, mixture.base_revision = manifest.base, manifest.base_revision
+        mixture.cap = min((one for one in (cap, manifest.cap) if one is not None), default=None)
         refuse_silent_experts(bank)
         if compile:
             mixture.compile()
@@ -206,7 +219,9 @@ class Mixture(Generic[BankType]):
         """
         if self.rule_name is None:
             raise ValueError(f"a bundle's rule must be one of {', '.join(RULES)}, got the function {self.rule!r}")
-        manifest = bundle.Manifest(self.dimensions, self.rule_name, self.base_id, self.base_revision, provenance)
+        manifest = bundle.Manifest(
+            self.dimensions, self.rule_name, self.base_id, self.base_revision, provenance, cap=self.cap
+        )
         with bundle.written_whole(Path(folder)) as new:
             self.tokenizer.save_pretrained(new / "base")
             if self.base_id == "base":
@@ -264,7 +279,8 @@ class Mixture(Generic[BankType]):
             asked: How much each expert is asked for (B, K).
             room: The most tokens that count of each request (B,); None is no limit.
         """
-        return State(Rows.of(asked), asked, attention_mask, self.bank.empty_cache(), room)
+        trunk_cache = None if self.pcm is None else self.pcm.trunk.empty_cache()
+        return State(Rows.of(asked), asked, attention_mask, self.bank.empty_cache(), room, trunk_cache)
 
     @torch.no_grad()
     def step(self, state: State, tokens: Tensor) -> Step:
@@ -291,8 +307,44 @@ class Mixture(Generic[BankType]):
         width = max(1, self.prefill_tokens // len(state.rows.pairs))
         for piece in tokens.split(width, dim=-1):
             read = state.cache.get_seq_length() + piece.shape[-1]
-            reading = self.bank.read(piece, state.mask[:, :read], state.rows, state.cache, logits_to_keep=1)
+            reading = self.read(piece, state.mask[:, :read], state.asked, logits_to_keep=1, state=state)
         return reading
+
+    def read(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        asked: Tensor,
+        logits_to_keep: int = 0,
+        state: State | None = None,
+    ) -> Reading:
+        """Gives what base, experts and the controller's trunk make of tokens, as `mix` takes it.
+
+        Args:
+            input_ids: What was not read yet, padded on the left (B, T).
+            attention_mask: 1 where a token counts, over what was read and what is new (B, S).
+            asked: How much each expert is asked for (B, K).
+            logits_to_keep: Only this many last positions; 0 is all of them.
+            state: What was read before; its caches are filled further. None reads whole texts without a cache.
+        """
+        rows = Rows.of(asked) if state is None else state.rows
+        caches = (None, None) if state is None else (state.cache, state.trunk_cache)
+        reading = self.bank.read(input_ids, attention_mask, rows, caches[0], logits_to_keep=logits_to_keep)
+        return self.heard(reading, input_ids, attention_mask, asked, caches[1])
+
+    def heard(
+        self,
+        reading: Reading,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        asked: Tensor,
+        cache: Cache | None = None,
+    ) -> Reading:
+        """Gives a reading with the states of the controller's trunk when this is asked for; see `read`."""
+        if self.pcm is None:
+            return reading
+        hidden = self.pcm.trunk.read(reading.hidden, input_ids, attention_mask, asked, cache)  # (B, T', H)
+        return replace(reading, hidden=hidden)
 
     def mix(self, reading: Reading, asked: Tensor) -> tuple[Tensor, Tensor]:
         """Gives the mixture's log-probabilities (B, T, V) and log-weights (B, T, K) at every position of a reading."""
@@ -305,7 +357,7 @@ class Mixture(Generic[BankType]):
         experts = reading.experts.to(precise).log_softmax(dim=-1)  # (B, T, K, V)
         everywhere = asked.to(base).unsqueeze(1).expand(-1, base.shape[1], -1)  # (B, T, K)
         logprobs, log_weights = mix(rule_named(self.rule), self.pcm, reading.hidden, base, experts, everywhere)
-        return logprobs, log_weights, base, experts
+        return capped(logprobs, base, self.cap), log_weights, base, experts
 
     def emit(
         self,

@@ -23,6 +23,7 @@ class State:
         cache: Keys and values of what was read.
         room: The most tokens that count of each request, prompt and response together (B,); None is no limit. What is
             read after them counts nothing: a request may wait, beyond its window, for others that go on.
+        trunk_cache: Of the controller's own language model (B rows); None where it has none.
     """
 
     rows: Rows
@@ -30,6 +31,7 @@ class State:
     mask: Tensor
     cache: Cache
     room: Tensor | None = None
+    trunk_cache: Cache | None = None
 
     def await_reading(self, tokens: Tensor) -> None:
         """Extends the mask to tokens that are read after the prompt (B, t)."""

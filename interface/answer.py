@@ -22,6 +22,7 @@ class Settings:
         sampling: How a token is chosen.
         seed: Of the first answer.
         alternatives: How many of each reader's most probable tokens to note down.
+        explained: Whether each answer comes with an explanation.
 
     Raises:
         ValueError: If the seed is not in [0, 2^63).
@@ -30,6 +31,7 @@ class Settings:
     sampling: Sampling
     seed: int = 0
     alternatives: int = 0
+    explained: bool = False
 
     def __post_init__(self) -> None:
         """Refuses a seed that a generator would not take."""

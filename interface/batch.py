@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from interface.answer import Settings
+from interface.explain import explain
 from interface.record import json_line, record
 from interface.requests import Request
 from mixture import Mixture
@@ -80,14 +81,18 @@ def answer_all(
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     places = iter(range(first, len(requests)))
     while batch := list(islice(places, batch_size)):
+        conversations = [[{"role": "user", "content": requests[place].prompt}] for place in batch]
         responses = mixture.generate(
-            [[{"role": "user", "content": requests[place].prompt}] for place in batch],
+            conversations,
             [requests[place].preference for place in batch],
             settings.sampling,
             [settings.seed + place for place in batch],
         )
-        for place, response in zip(batch, responses, strict=True):
-            yield json_line(record(requests[place].prompt, requests[place].wish, response))
+        for place, conversation, response in zip(batch, conversations, responses, strict=True):
+            why = None
+            if settings.explained:
+                why = explain(mixture, conversation, response, settings.sampling, settings.seed + place)
+            yield json_line(record(requests[place].prompt, requests[place].wish, response, why))
 
 
 def write_all(

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from decoding.response import Token
 from interface.answer import Settings, answer
-from interface.terminal import Terminal
+from interface.explain import explain
+from interface.terminal import Terminal, printable
 from interface.wish import wish
 from mixture import Mixture
 from pcm.preference import Preference
@@ -104,7 +105,11 @@ class Chat:
             self.terminal.token(token)
 
         try:
-            self.terminal.summary(answer(self.mixture, turns, self.asked, self.settings, watch))
+            response = answer(self.mixture, turns, self.asked, self.settings, watch)
+            self.terminal.summary(response)
+            if self.settings.explained:
+                why = explain(self.mixture, turns, response, self.settings.sampling, self.settings.seed)
+                self.terminal.note(printable(why.as_text()))
         except KeyboardInterrupt:
             self.terminal.note("\n(stopped)")
         self.turns = [*turns, {"role": "assistant", "content": "".join(said)}]

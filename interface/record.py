@@ -8,23 +8,27 @@ from collections.abc import Mapping
 from typing import Any
 
 from decoding.response import Response
+from interface.explain import Explanation
 
 DIGITS = 6
 
 
-def record(prompt: str, preference_text: str | None, response: Response) -> dict[str, Any]:
+def record(
+    prompt: str, preference_text: str | None, response: Response, explanation: Explanation | None = None
+) -> dict[str, Any]:
     """Gives the object that describes a response.
 
     Args:
         prompt: What was asked.
         preference_text: The wish in words; None where it came as weights or not at all.
         response: Complete.
+        explanation: Of the response, if one is wanted.
     """
     tokens = [
         {"text": token.text, "logprob": round(token.logprob, DIGITS), "weights": _rounded(token.weights)}
         for token in response.tokens
     ]
-    return {
+    content = {
         "prompt": prompt,
         "preference": {"text": preference_text, "asked": _rounded(response.asked)},
         "text": response.text,
@@ -33,6 +37,7 @@ def record(prompt: str, preference_text: str | None, response: Response) -> dict
         "seconds": round(response.seconds, DIGITS),
         "tokens_per_second": round(response.tokens_per_second, 2),
     }
+    return content if explanation is None else {**content, "explanation": explanation.as_json()}
 
 
 def json_line(content: Mapping[str, Any]) -> str:

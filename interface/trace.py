@@ -15,6 +15,7 @@ from decoding.attribution import moved_most
 from decoding.dimension import Dimension
 from decoding.response import Response, Token
 from interface.colours import colours
+from interface.explain import Explanation
 
 PLACE = "{{ trace }}"
 ALTERNATIVES = 6
@@ -23,7 +24,12 @@ DIGITS = 6
 
 
 def trace_content(
-    prompt: str, preference_text: str | None, rule: str | None, dimensions: Sequence[Dimension], response: Response
+    prompt: str,
+    preference_text: str | None,
+    rule: str | None,
+    dimensions: Sequence[Dimension],
+    response: Response,
+    explanation: Explanation | None = None,
 ) -> dict[str, Any]:
     """Gives what the page shows, as JSON values.
 
@@ -33,6 +39,7 @@ def trace_content(
         rule: Name of the mixing rule; None where it is a function without one.
         dimensions: In the order of the experts.
         response: With alternatives.
+        explanation: Of the response; None leaves it out.
     """
     palette = colours([dimension.name for dimension in dimensions])
     return {
@@ -49,7 +56,12 @@ def trace_content(
         "finish_reason": response.finish_reason,
         "seconds": round(response.seconds, DIGITS),
         "tokens_per_second": round(response.tokens_per_second, 2),
+        "explanation": None if explanation is None else {**explanation.as_json(), "nats": _nats(explanation)},
     }
+
+
+def _nats(explanation: Explanation) -> list[float]:
+    return [round(nats, DIGITS) for nats in explanation.nats]
 
 
 def _token(token: Token) -> dict[str, Any]:

@@ -90,21 +90,31 @@ class Iterations(Dataset[Batch]):
         pairs: number P of (prompt, preference) pairs in a batch.
         seed: of everything drawn.
         rank: which of several processes draws.
+        processes: how many there are; together their batches are the one that a single process with P · processes
+            pairs would draw.
     """
 
     def __init__(
-        self, prompts: Sequence[Conversation], preferences: Preferences, pairs: int, seed: int, rank: int = 0
+        self,
+        prompts: Sequence[Conversation],
+        preferences: Preferences,
+        pairs: int,
+        seed: int,
+        rank: int = 0,
+        processes: int = 1,
     ) -> None:
-        self.prompts, self.preferences, self.pairs, self.seed, self.rank = prompts, preferences, pairs, seed, rank
+        self.prompts, self.preferences, self.pairs, self.seed = prompts, preferences, pairs, seed
+        self.rank, self.processes = rank, processes
 
     def __getitem__(self, index: int) -> Batch:
         """Gives the batch of one iteration."""
-        generator = torch.Generator().manual_seed((self.seed * 1009 + self.rank) * 1_000_003 + index)
-        rounds = -(-self.pairs // len(self.prompts))  # each prompt once before any comes twice
+        generator = torch.Generator().manual_seed(self.seed * 1009 * 1_000_003 + index)
+        everything = self.pairs * self.processes
+        rounds = -(-everything // len(self.prompts))  # each prompt once before any comes twice
         order = torch.cat([torch.randperm(len(self.prompts), generator=generator) for _ in range(rounds)])
-        chosen = order[: self.pairs].tolist()
-        asked = torch.stack([self.preferences.draw(generator) for _ in chosen])
-        return Batch(index, [self.prompts[i] for i in chosen], asked)
+        asked = torch.stack([self.preferences.draw(generator) for _ in range(everything)])
+        mine = slice(self.rank * self.pairs, (self.rank + 1) * self.pairs)
+        return Batch(index, [self.prompts[i] for i in order[:everything][mine].tolist()], asked[mine])
 
 
 class Schedule(Sampler[int]):
@@ -135,7 +145,7 @@ class PromptsAndPreferences(LightningDataModule):
         dimensions: the K dimensions, in the experts' order.
         train: JSONL of `{"messages": [...]}`.
         validation: the same with other prompts.
-        pairs: (prompt, preference) pairs in an iteration.
+        pairs: (prompt, preference) pairs in an iteration, of each process.
         iterations: iterations in an epoch; a validation follows each epoch.
         validation_pairs: pairs of the validation: its first prompts, each with the next full combination.
         validation_batch: pairs decoded at once.
@@ -164,7 +174,8 @@ class PromptsAndPreferences(LightningDataModule):
         trainer = self.trainer
         assert trainer is not None  # it asks for this loader
         prompts = read_prompts(self.train)
-        batches = Iterations(prompts, self.preferences, self.pairs, self.seed, trainer.global_rank)
+        processes = (trainer.global_rank, trainer.world_size)
+        batches = Iterations(prompts, self.preferences, self.pairs, self.seed, *processes)
         progress = trainer.fit_loop.epoch_loop.batch_progress  # restored from a checkpoint before the epoch begins
         schedule = Schedule(self.iterations, lambda: progress.total.completed)
         return DataLoader(batches, batch_size=None, sampler=schedule)

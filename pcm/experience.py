@@ -18,8 +18,9 @@ from transformers import PreTrainedTokenizerBase
 from decoding.rules import Rule
 from decoding.sampling import Sampling
 from pcm.behaviour import behaviour
+from pcm.controller import Controller
 from pcm.mixing import mix
-from pcm.model import PreferenceControlModel
+from pcm.trunk import Texts
 
 
 class Reading(Protocol):
@@ -64,7 +65,7 @@ class Rollout(Protocol):
 class Mixture(Protocol):
     """What draws responses through the one step that decoding uses; `pcm` None is the uniform mixture."""
 
-    pcm: PreferenceControlModel | None
+    pcm: Controller | None
     rule: str | Rule
     tokenizer: PreTrainedTokenizerBase
 
@@ -100,23 +101,27 @@ class Rewards(Protocol):
 class Experience:
     """What was read at N response tokens, and to which of the responses each token belongs."""
 
-    hidden: Tensor  # (N, H)
+    hidden: Tensor  # (N, H) the base's states
     features: Tensor  # (N, k, F)
     asked: Tensor  # (N, k)
     slots: Tensor  # (N, k) which expert of the K sits in the slot
     base_logprobs: Tensor  # (N, V)
     expert_logprobs: Tensor  # (N, k, V)
     tokens: Tensor  # (N,)
-    response: Tensor  # (N,)
+    response: Tensor  # (N,) numbers of responses, also where only some of them are left
+    texts: Texts  # the responses that are left, for a controller with a language model of its own
 
     def only(self, chosen: Tensor) -> "Experience":
-        """Gives the tokens where `chosen` (N,) is true."""
-        return Experience(**{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
+        """Gives the tokens of the responses where `chosen` (S,) is true; nothing may be left out before."""
+        tokens = chosen[self.response]
+        kept = {name: getattr(self, name)[tokens] for name in TOKEN_FIELDS}
+        return Experience(**kept, texts=self.texts.only(chosen))
 
-    def mixed(self, rule: Rule, controller: PreferenceControlModel | None) -> tuple[Tensor, Tensor]:
+    def mixed(self, rule: Rule, controller: Controller | None) -> tuple[Tensor, Tensor]:
         """Gives mixed log-probabilities (N, V) and log-weights (N, k) at every token."""
+        hidden = self.hidden if controller is None else controller.trunk.reread(self.texts, self.hidden)
         return mix(
-            rule, controller, self.hidden, self.base_logprobs, self.expert_logprobs, self.asked, features=self.features
+            rule, controller, hidden, self.base_logprobs, self.expert_logprobs, self.asked, features=self.features
         )
 
     def chosen(self, logprobs: Tensor) -> Tensor:
@@ -132,6 +137,9 @@ class Experience:
         return self.summed((logprobs.exp() * (logprobs - self.base_logprobs)).sum(-1), responses)
 
 
+TOKEN_FIELDS = tuple(field.name for field in fields(Experience) if field.name != "texts")
+
+
 @torch.no_grad()
 def read_responses(
     experts: Experts,
@@ -141,6 +149,7 @@ def read_responses(
     mask: Tensor,
     asked: Tensor,
     chunk: int = 16,
+    places_matter: bool = False,
 ) -> Experience:
     """Gives what base and asked experts say before each response token, teacher-forced, in chunks of requests.
 
@@ -152,20 +161,26 @@ def read_responses(
         mask: 1 where a response token counts (S, n).
         asked: how much each expert is asked for (S, K).
         chunk: requests read at once; bounds the memory at chunk · n · (K + 1) · V numbers.
+        places_matter: keep a slot for every expert, in order, also for those that are not asked for.
     """
     slots = asked.argsort(dim=-1, descending=True, stable=True)[:, : int((asked > 0).sum(-1).max())]  # (S, k)
+    if places_matter:
+        slots = torch.arange(asked.shape[-1], device=asked.device).expand_as(asked)
     whole = torch.cat((input_ids, tokens), dim=1)[:, :-1]  # the last token is predicted, never read
     whole_mask = torch.cat((attention_mask, mask.to(attention_mask.dtype)), dim=1)[:, :-1]
-    parts = []
+    texts = Texts(whole, whole_mask, asked, mask.bool())
+    parts: list[dict[str, Tensor]] = []
     for start in range(0, len(tokens), chunk):
         rows = slice(start, start + chunk)
         reading = experts(whole[rows], whole_mask[rows], asked[rows], logits_to_keep=tokens.shape[1])
         parts.append(packed(reading, tokens[rows], mask[rows].bool(), asked[rows], slots[rows], start))
-    return Experience(**{f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Experience)})
+    return Experience(**{name: torch.cat([part[name] for part in parts]) for name in TOKEN_FIELDS}, texts=texts)
 
 
-def packed(reading: Reading, tokens: Tensor, counts: Tensor, asked: Tensor, slots: Tensor, first: int) -> Experience:
-    """Gives the experience of one chunk: real tokens and asked experts only.
+def packed(
+    reading: Reading, tokens: Tensor, counts: Tensor, asked: Tensor, slots: Tensor, first: int
+) -> dict[str, Tensor]:
+    """Gives the experience of one chunk, by the names of its fields: real tokens and the slots' experts only.
 
     Args:
         reading: what was read at the n positions before each response token.
@@ -183,13 +198,18 @@ def packed(reading: Reading, tokens: Tensor, counts: Tensor, asked: Tensor, slot
     logprobs = reading.experts[counts].gather(1, wanted).to(precise).log_softmax(-1)  # (m, k, V)
     asked = asked[row].gather(-1, slots)
     features = behaviour(base, logprobs, asked)
-    return Experience(reading.hidden[counts], features, asked, slots, base, logprobs, tokens[counts], row + first)
+    values = (reading.hidden[counts], features, asked, slots, base, logprobs, tokens[counts], row + first)
+    return dict(zip(TOKEN_FIELDS, values, strict=True))
 
 
 def monitors(
     experience: Experience, log_weights: Tensor, logprobs: Tensor, rule: Rule, names: Sequence[str]
 ) -> dict[str, Tensor]:
-    """Gives what shows a collapsed controller: entropy of the weights, mean weight, share of tokens that they move.
+    """Gives what shows a collapsed controller: entropy of the weights, mean weights and shares, tokens that they move.
+
+    `weights/entropy` is in nats, and `weights/evenness` is it as a part of the largest that the asked experts allow;
+    `weights/<expert>` is a mean weight, and `share/<expert>` a mean share where 1 is as much as everybody else;
+    `weights/moved` is the share of tokens that would be others, greedily, under the uniform mixture.
 
     Args:
         experience: the tokens.
@@ -204,8 +224,13 @@ def monitors(
     moved = (uniform.argmax(-1) != logprobs.argmax(-1)).float().mean()
     found = {"weights/entropy": entropy, "weights/moved": moved}
     weights, asked = log_weights.exp(), experience.asked > 0
+    members = asked.sum(-1, keepdim=True)  # (N, 1)
+    most = members.to(entropy).log().mean()
+    if float(most) > 0:
+        found["weights/evenness"] = entropy / most
     for index, name in enumerate(names):
         where = (experience.slots == index) & asked
         if bool(where.any()):
             found[f"weights/{name}"] = weights[where].mean()
+            found[f"share/{name}"] = (shares * members)[where].mean()
     return found

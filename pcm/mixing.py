@@ -8,12 +8,12 @@ from torch import Tensor
 
 from decoding.rules import Rule, uniform_log_weights
 from pcm.behaviour import behaviour
-from pcm.model import PreferenceControlModel
+from pcm.controller import Controller
 
 
 def mix(
     rule: Rule,
-    controller: PreferenceControlModel | None,
+    controller: Controller | None,
     hidden: Tensor,
     base_logprobs: Tensor,
     expert_logprobs: Tensor,
@@ -25,7 +25,7 @@ def mix(
     Args:
         rule: mixing rule, see `decoding.rules`.
         controller: whom to believe; None is the uniform mixture over the asked experts.
-        hidden: the base's last hidden state (..., H).
+        hidden: the state of the controller's trunk (..., H).
         base_logprobs: log-probabilities of the base (..., V).
         expert_logprobs: log-probabilities of the experts (..., K, V).
         asked: how much each expert is asked for (..., K).

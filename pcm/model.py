@@ -1,41 +1,53 @@
 """The Preference Control Model: the weight of every asked expert at every token.
 
-Knows the base's hidden state, the experts' behaviour and how much each expert is asked for.
-Does not know names, descriptions or how many experts there are: one scorer is shared by all.
+Knows the trunk's state, the experts' behaviour and how much each expert is asked for.
+Does not know names or how many experts there are: one scorer is shared by all.
 """
 
-import json
-from pathlib import Path
-
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from decoding.rules import rule_named, uniform_log_weights
 from pcm.behaviour import FEATURES
+from pcm.controller import Controller
+from pcm.trunk import BaseStates, OwnModel
 
 
-class PreferenceControlModel(nn.Module):
-    """Scores each asked expert from the base's hidden state, its behaviour and the other asked experts.
+class PreferenceControlModel(Controller):
+    """Scores each asked expert from the trunk's state, its behaviour and the other asked experts.
 
-    After 2407.04181 (section 3), with the base's own states as the trunk instead of a second language model, and one
-    shared scorer instead of an output for each expert, so that experts can be added, dropped and reordered. The last
-    layer starts at zero: an untrained controller is exactly the uniform mixture over the asked experts.
+    After 2407.04181 (section 3), with the base's own states as the trunk unless it gets a language model of its own,
+    and one shared scorer instead of an output for each expert, so that experts can be added, dropped and reordered.
+    The last layer starts at zero: an untrained controller is exactly the uniform mixture over the asked experts.
 
     Args:
-        hidden_size: size H of the base's hidden state.
+        hidden_size: size H of the trunk's states.
         width: size of the inner layers.
         rule: mixing rule the weights are for. `probability` and `logit` take weights that sum to one (softmax);
             `anchored` takes an independent gate for each expert, bounded by `max_gate`.
         max_gate: largest weight of one expert under `anchored`, above 1.
+        trunk: what reads the text; None is the base.
 
     Raises:
-        ValueError: if the rule is unknown or `max_gate` is not above 1.
+        ValueError: if the rule is unknown, `max_gate` is not above 1, or the trunk's states are of another size.
     """
 
-    def __init__(self, hidden_size: int, width: int = 64, rule: str = "anchored", max_gate: float = 3.0) -> None:
-        super().__init__()
+    form = "shared"
+    settings = ("hidden_size", "width", "rule", "max_gate")
+    places_matter = False
+
+    def __init__(
+        self,
+        hidden_size: int,
+        width: int = 64,
+        rule: str = "anchored",
+        max_gate: float = 3.0,
+        trunk: OwnModel | None = None,
+    ) -> None:
+        super().__init__(trunk or BaseStates(hidden_size))
+        if self.trunk.hidden_size != hidden_size:
+            raise ValueError(f"hidden_size must be the trunk's {self.trunk.hidden_size}, got {hidden_size}")
         rule_named(rule)  # refuses an unknown rule by name
         if not max_gate > 1.0:
             raise ValueError(f"max_gate must be above 1, so that one expert can have weight 1, got {max_gate}")
@@ -53,7 +65,7 @@ class PreferenceControlModel(nn.Module):
         """Gives the log-weights of the experts (..., K), -inf where an expert is not asked.
 
         Args:
-            hidden: the base's last hidden state (..., H).
+            hidden: the trunk's state (..., H).
             behaviour: features of each expert (..., K, F), see `pcm.behaviour`.
             asked: how much each expert is asked for, in [0, 1] (..., K).
         """
@@ -73,27 +85,6 @@ class PreferenceControlModel(nn.Module):
         mean = (embedded * members).sum(-2, keepdim=True) / members.sum(-2, keepdim=True).clamp_min(1.0)
         inner = functional.gelu(self.itself(embedded) + self.others(mean))
         return self.score(inner).squeeze(-1)
-
-    def save(self, folder: str | Path) -> None:
-        """Writes `config.json` and `model.safetensors` into the folder, which is made if needed."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        config = {name: getattr(self, name) for name in ("hidden_size", "width", "rule", "max_gate")}
-        (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
-        state = {name: value.detach().contiguous().cpu() for name, value in self.state_dict().items()}
-        save_file(state, folder / "model.safetensors")
-
-    @classmethod
-    def load(cls, folder: str | Path) -> "PreferenceControlModel":
-        """Reads a controller that `save` wrote, in float32.
-
-        Raises:
-            FileNotFoundError: if the folder holds no controller.
-        """
-        folder = Path(folder)
-        model = cls(**json.loads((folder / "config.json").read_text()))
-        model.load_state_dict(load_file(folder / "model.safetensors"))
-        return model.eval()
 
 
 def share_log_weights(scores: Tensor, asked: Tensor) -> Tensor:

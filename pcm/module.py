@@ -1,4 +1,4 @@
-"""Trains the controller by REBEL against the learned judges: draw, judge, learn, and validate.
+"""Trains the controller against the learned judges: draw, judge, learn, and validate.
 
 Knows the controller and, as objects handed in, the frozen mixture, its readers and the judges. Does not know where
 these come from. The frozen models stay outside the module tree, so a checkpoint holds the controller alone; every
@@ -13,21 +13,23 @@ from typing import Any, cast
 
 import torch
 from lightning import LightningModule
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 
 from decoding.dimension import Dimension
 from decoding.rules import rule_named
 from decoding.sampling import Sampling
+from pcm.collapse import CollapseWatch, complaints
+from pcm.controller import Controller
 from pcm.data import Batch, Conversation
 from pcm.experience import Experience, Experts, Mixture, Rewards, Rollout, monitors, read_responses
-from pcm.model import PreferenceControlModel
-from pcm.objective import rebel_loss, relative_rewards, utility
+from pcm.objective import Comparison, objective_named, relative_rewards, utility
 
 QUALITY = "quality"
 
 
 class ControllerTraining(LightningModule):
-    """One training step is one iteration: two responses for each pair, their rewards, and passes of REBEL over them.
+    """One training step is one iteration: two responses for each pair, their rewards, and passes over them.
 
     Args:
         controller: what learns.
@@ -38,7 +40,8 @@ class ControllerTraining(LightningModule):
         dimensions: the K dimensions, in the experts' order.
         learning_rate: highest rate; warmed up over `warmup` iterations, then a cosine to zero.
         warmup: iterations.
-        eta: REBEL's η, nats of log-ratio for each unit of reward.
+        objective: what the passes make small: `rebel`, `ppo` or `dpo`, see `pcm.objective`.
+        eta: η of the objective, nats of log-ratio for each unit of reward.
         beta: reward paid for each nat of KL(mixture‖base), summed over the response.
         passes: passes over the responses of an iteration.
         minibatches: optimizer steps in a pass.
@@ -50,7 +53,7 @@ class ControllerTraining(LightningModule):
 
     def __init__(
         self,
-        controller: PreferenceControlModel,
+        controller: Controller,
         mixture: Mixture,
         experts: Experts,
         rewards: Rewards,
@@ -58,6 +61,7 @@ class ControllerTraining(LightningModule):
         dimensions: tuple[Dimension, ...],
         learning_rate: float = 2e-3,
         warmup: int = 5,
+        objective: str = "rebel",
         eta: float = 4.0,
         beta: float = 0.005,
         passes: int = 4,
@@ -75,10 +79,12 @@ class ControllerTraining(LightningModule):
         mixture.pcm = controller
         self.references, self.dimensions, self.rule = references, dimensions, rule_named(mixture.rule)
         self.names = [*(dimension.name for dimension in dimensions), QUALITY]
+        self.objective = objective_named(objective)
         self.learning_rate, self.warmup, self.eta, self.beta = learning_rate, warmup, eta, beta
         self.passes, self.minibatches, self.clip, self.seed = passes, minibatches, clip, seed
         self.drawing = Sampling(temperature=1.0, max_new_tokens=max_new_tokens)
         self.validating = Sampling(temperature=validation_temperature, max_new_tokens=max_new_tokens)
+        self.watch = CollapseWatch()
         self.uniform: dict[int, Tensor] = {}  # rewards of the uniform mixture, by validation batch
         self.current: dict[int, Tensor] = {}
 
@@ -98,15 +104,27 @@ class ControllerTraining(LightningModule):
         input_ids, attention_mask = self.frozen[0].encode(batch.conversations)
         twice = (input_ids.repeat(2, 1), attention_mask.repeat(2, 1), batch.asked.repeat(2, 1))  # (2P, ...)
         self.controller.eval()
-        drawn = self.frozen[0].rollout(*twice, self.drawing, self.generators(2 * batch.number, len(twice[0])))
+        drawn = self.frozen[0].rollout(*twice, self.drawing, self.pair_generators(batch.number, len(input_ids)))
         utilities = self.judge(batch, *twice, drawn)  # (2P,)
-        experience = read_responses(self.frozen[1], *twice[:2], drawn.tokens, drawn.mask, twice[2])
+        experience = self.experience(*twice, drawn)
         old, divergence, seen = self.look(experience, drawn)
         reward = utilities - self.beta * divergence
         self.controller.train()
         losses = self.learn(experience, old, reward, batch.number)
         cast(Any, self.lr_schedulers()).step()
         self.log_iteration(losses, utilities, divergence, drawn, seen)
+
+    def experience(self, input_ids: Tensor, attention_mask: Tensor, asked: Tensor, drawn: Rollout) -> Experience:
+        """Gives what base and experts say about the responses that were drawn, as this controller wants it."""
+        return read_responses(
+            self.frozen[1],
+            input_ids,
+            attention_mask,
+            drawn.tokens,
+            drawn.mask,
+            asked,
+            places_matter=self.controller.places_matter,
+        )
 
     def judge(self, batch: Batch, input_ids: Tensor, attention_mask: Tensor, asked: Tensor, drawn: Rollout) -> Tensor:
         """Gives what each response is worth (S,): r̄_quality · Σ λ_k r̄_k against the base's answer.
@@ -128,24 +146,23 @@ class ControllerTraining(LightningModule):
 
     @torch.no_grad()
     def look(self, experience: Experience, drawn: Rollout) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """Gives log π_t of each response (S,), its KL(mixture‖base) in nats (S,), and what there is to monitor."""
+        """Gives log π_t of each token (N,), KL(mixture‖base) of each response in nats (S,), and what to monitor."""
         logprobs, log_weights = experience.mixed(self.rule, self.controller)
-        responses = len(drawn.tokens)
         chosen = experience.chosen(logprobs)
         seen = monitors(experience, log_weights, logprobs, self.rule, self.names[:-1])
         seen["rollout/gap"] = (chosen - drawn.logprobs[drawn.mask.bool()]).abs().max()  # decoding against reading
-        return experience.summed(chosen, responses), experience.divergence(logprobs, responses), seen
+        return chosen, experience.divergence(logprobs, len(drawn.tokens)), seen
 
     def learn(self, experience: Experience, old: Tensor, reward: Tensor, number: int) -> Tensor:
         """Takes the passes' optimizer steps and gives their losses.
 
         Args:
             experience: readings of 2P responses; response p and response P + p answer the same pair.
-            old: log π_t of each response (2P,).
+            old: log π_t of each token (N,).
             reward: what each response is worth, KL paid (2P,).
             number: the iteration, which orders the minibatches.
         """
-        pairs = len(old) // 2
+        pairs = len(reward) // 2
         generator = self.generators(2 * number + 1, 1)[0]
         optimizer = cast(torch.optim.Optimizer, self.optimizers())
         losses = []
@@ -161,18 +178,20 @@ class ControllerTraining(LightningModule):
         return torch.stack(losses)
 
     def loss(self, experience: Experience, old: Tensor, reward: Tensor, first: Tensor, second: Tensor) -> Tensor:
-        """Gives REBEL's loss of the pairs (first, second), both (p,) numbers of responses."""
-        wanted = torch.zeros_like(old, dtype=torch.bool)
+        """Gives the objective's loss of the pairs (first, second), both (p,) numbers of responses."""
+        wanted = torch.zeros_like(reward, dtype=torch.bool)
         wanted[first], wanted[second] = True, True
-        part = experience.only(wanted[experience.response])
+        part = experience.only(wanted)
         logprobs, _ = part.mixed(self.rule, self.controller)
-        new = part.summed(part.chosen(logprobs), len(old))  # (2P,)
-        return rebel_loss(new[first], old[first], new[second], old[second], reward[first], reward[second], self.eta)
+        known = old[wanted[experience.response]]
+        return self.objective(Comparison(part.chosen(logprobs), known, part.response, reward, first, second), self.eta)
 
     def log_iteration(
         self, losses: Tensor, utilities: Tensor, divergence: Tensor, drawn: Rollout, seen: dict[str, Tensor]
     ) -> None:
-        """Logs one iteration; what is in the progress bar is what to watch."""
+        """Logs one iteration, and warns of a collapse; what is in the progress bar is what to watch."""
+        for complaint in self.watch.hear(complaints({name: float(value) for name, value in seen.items()})):
+            rank_zero_warn(complaint)
         pairs = len(utilities) // 2
         self.log("train/utility", utilities.mean(), prog_bar=True, batch_size=pairs)
         self.log("train/moved", seen.pop("weights/moved"), prog_bar=True, batch_size=pairs)
@@ -184,9 +203,9 @@ class ControllerTraining(LightningModule):
         self.log_dict({**values, **seen}, batch_size=pairs)
 
     @torch.no_grad()
-    def rewards(self, batch: Batch, controller: PreferenceControlModel | None) -> Tensor:
+    def rewards(self, batch: Batch, controller: Controller | None) -> Tensor:
         """Gives the rewards of the mixture's responses (P,), KL paid, with this controller (None: uniform)."""
-        mixture, experts = self.frozen[:2]
+        mixture = self.frozen[0]
         prompts = mixture.encode(batch.conversations)
         mixture.pcm = controller
         try:
@@ -194,7 +213,7 @@ class ControllerTraining(LightningModule):
             drawn = mixture.rollout(*prompts, batch.asked, self.validating, generators)
         finally:
             mixture.pcm = self.controller
-        experience = read_responses(experts, *prompts, drawn.tokens, drawn.mask, batch.asked)
+        experience = self.experience(*prompts, batch.asked, drawn)
         logprobs, _ = experience.mixed(self.rule, controller)
         divergence = experience.divergence(logprobs, len(batch.asked))
         return self.judge(batch, *prompts, batch.asked, drawn) - self.beta * divergence
@@ -235,6 +254,19 @@ class ControllerTraining(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Takes them up again."""
         self.uniform = checkpoint["uniform"]
+
+    def pair_generators(self, number: int, pairs: int) -> list[torch.Generator]:
+        """Gives the generators of an iteration's responses, first all first ones, then all second ones (2P).
+
+        Several processes draw together what one process with all their pairs would draw.
+
+        Args:
+            number: the iteration.
+            pairs: of this process, P; all processes have as many.
+        """
+        world, rank = (self._trainer.world_size, self._trainer.global_rank) if self._trainer is not None else (1, 0)
+        everybody = self.generators(2 * number, 2 * world * pairs)
+        return [*everybody[rank * pairs :][:pairs], *everybody[(world + rank) * pairs :][:pairs]]
 
     def generators(self, number: int, count: int) -> list[torch.Generator]:
         """Gives one generator for each row, a function of the seed, a number and the row."""

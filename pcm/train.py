@@ -10,7 +10,7 @@ on with `fit --config ... --ckpt_path <folder>/checkpoints/last.ckpt` and ends w
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -23,9 +23,12 @@ from experts.prompts import encode_prompts
 from experts.references import References, fingerprint, load_references, sample_references, save_references
 from experts.rewards import RewardModels
 from mixture import Mixture
+from pcm.controller import Controller
 from pcm.data import Conversation, PromptsAndPreferences, read_prompts
 from pcm.model import PreferenceControlModel
 from pcm.module import QUALITY, ControllerTraining
+from pcm.published import PublishedControlModel
+from pcm.trunk import own_model
 
 
 class BankReader:
@@ -65,6 +68,8 @@ def training(
     width: int = 64,
     max_gate: float = 3.0,
     max_new_tokens: int = 96,
+    form: Literal["shared", "published"] = "shared",
+    trunk: str | dict[str, Any] | None = None,
     **settings: Any,
 ) -> ControllerTraining:
     """Gives the training of a fresh controller for a bundle's experts, judged by the bundle's reward models.
@@ -75,10 +80,17 @@ def training(
         validation: JSONL of the validation prompts.
         references: file that keeps the base's answers and their scores between runs; None makes them anew.
         rule: mixing rule to train for.
-        width: of the controller's inner layers.
-        max_gate: largest weight of one expert under `anchored`.
+        width: of the inner layers of the form `shared`.
+        max_gate: largest weight of one expert under `anchored`, in the form `shared`.
         max_new_tokens: most tokens of a response, the base's answers included.
+        form: `shared` scores every expert by what it is about to do (`PreferenceControlModel`), `published` has an
+            output for each expert and needs a trunk (`PublishedControlModel`).
+        trunk: the controller's own causal language model, a folder or hub id, or a configuration of transformers with
+            its `model_type`, initialised at random; None reads the base's own hidden states.
         settings: see `ControllerTraining`.
+
+    Raises:
+        ValueError: if the published form gets no trunk, or the trunk reads other tokens than the base.
     """
     folder = Path(bundle)
     mixture = Mixture.load(folder, rule=rule)
@@ -87,8 +99,8 @@ def training(
     rewards = RewardModels.load(folder / "rewards", base, names).eval()
     conversations = [*read_prompts(train), *read_prompts(validation)]
     found = reference_answers(mixture, rewards, conversations, references, max_new_tokens)
-    hidden_size = int(mixture.bank.base.config.get_text_config().hidden_size)
-    controller = PreferenceControlModel(hidden_size, width, rule, max_gate)
+    mixture.pcm = mixture.cap = None  # a cap is the deployer's: `save_best` puts it back
+    controller = fresh_controller(mixture, form, trunk, width, rule, max_gate)
     scores = ReferenceScores(conversations, found.scores)
     return ControllerTraining(
         controller,
@@ -100,6 +112,19 @@ def training(
         max_new_tokens=max_new_tokens,
         **settings,
     )
+
+
+def fresh_controller(
+    mixture: Mixture, form: str, trunk: str | dict[str, Any] | None, width: int, rule: str, max_gate: float
+) -> Controller:
+    """Gives a controller that is still the uniform mixture; the arguments are those of `training`."""
+    model = None if trunk is None else own_model(trunk, mixture.tokenizer, mixture.dimensions, mixture.window)
+    if form == PublishedControlModel.form:
+        if model is None:
+            raise ValueError("the published form must have a trunk of its own, got none")
+        return PublishedControlModel(len(mixture.dimensions), model)
+    base_size = int(mixture.bank.base.config.get_text_config().hidden_size)
+    return PreferenceControlModel(base_size if model is None else model.hidden_size, width, rule, max_gate, model)
 
 
 def reference_answers(
@@ -135,7 +160,9 @@ class ControllerCLI(LightningCLI):
         parser.link_arguments("model.dimensions", "data.dimensions", apply_on="instantiate")
 
     def after_fit(self) -> None:
-        """Writes the bundle with the best controller by validation."""
+        """Writes the bundle with the best controller by validation; one process of several does."""
+        if not self.trainer.is_global_zero:
+            return
         checkpoint = self.trainer.checkpoint_callback
         assert isinstance(checkpoint, ModelCheckpoint)  # the configuration names one
         save_best(self.model, checkpoint.best_model_path, self.config.fit)
@@ -155,6 +182,7 @@ def save_best(model: ControllerTraining, checkpoint: str, config: Any) -> None:
     assert isinstance(mixture, Mixture)  # `training` put it there
     mixture.pcm = model.controller.cpu().eval()
     source = Path(config.model.bundle)
+    mixture.cap = bundles.read_manifest(source).cap
     settings = {name: value for name, value in vars(config.model).items() if isinstance(value, int | float)}
     provenance = {**bundles.read_manifest(source).provenance, "pcm": {**settings, "rule": mixture.rule}}
     mixture.save(config.output, provenance, rewards=source / "rewards")

@@ -179,3 +179,17 @@ def test_a_bundle_that_the_hub_does_not_give_is_refused(monkeypatch: pytest.Monk
     monkeypatch.setattr("huggingface_hub.snapshot_download", refused)
     with pytest.raises(FileNotFoundError, match=r"a hub id that can be fetched, got owner/name \(the hub says: 404\)"):
         bundle.locate("owner/name")
+
+
+def test_a_bundle_keeps_its_cap_and_a_later_one_can_only_be_smaller(mixture: Mixture, tmp_path: Path) -> None:
+    mixture.cap = 0.5
+    mixture.save(tmp_path / "capped", {})
+    assert Mixture.load(tmp_path / "capped").cap == 0.5
+    assert Mixture.load(tmp_path / "capped", cap=2.0).cap == 0.5
+    assert Mixture.load(tmp_path / "capped", cap=0.1).cap == 0.1
+
+
+def test_a_bundle_without_a_cap_does_not_mention_one(tiny_bundle: Path) -> None:
+    assert "cap" not in json.loads((tiny_bundle / "bundle.json").read_text())
+    assert Mixture.load(tiny_bundle).cap is None
+    assert Mixture.load(tiny_bundle, cap=0.1).cap == 0.1

@@ -97,6 +97,25 @@ def test_a_trace_is_written_beside_the_answer(command: list[str], tmp_path: Path
     assert {len(best) for best in first["alternatives"].values()} == {6}
 
 
+def test_an_explanation_follows_the_answer_and_enters_its_json(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wish = ["--weights", "friendly=1,concise=0.5", "--explain"]
+    page = tmp_path / "page.html"
+    assert decode.main([QUESTION, *wish, "--trace", str(page), *command]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"tokens/s\nwhy: \d+\.\d\d nats .*\n  friendly: mean .*\n  concise: mean .*\n$", out)
+    (tmp_path / "prompts.jsonl").write_text(json.dumps({"prompt": QUESTION}) + "\n")
+    assert decode.main([QUESTION, *wish, "--json", *command]) == 0
+    explanation = json.loads(capsys.readouterr().out)["explanation"]
+    assert list(explanation["experts"]) == ["friendly", "concise"]
+    assert decode.main(["--prompts", str(tmp_path / "prompts.jsonl"), *wish, "--json", *command]) == 0
+    assert json.loads(capsys.readouterr().out)["explanation"] == explanation
+    content = re.search(r'id="trace">(.*?)</script>', page.read_text(encoding="utf-8"), re.DOTALL)
+    assert content
+    assert json.loads(content[1])["explanation"]["experts"] == explanation["experts"]
+
+
 def test_a_file_of_prompts_becomes_a_file_of_answers(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

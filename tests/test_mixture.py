@@ -1,12 +1,14 @@
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
 import torch
-from tiny_bundle import DIMENSIONS, TEXTS, rounded, tiny_bank, tiny_base, tiny_tokenizer
+from tiny_bundle import DIMENSIONS, TEXTS, rounded, tiny_bank, tiny_base, tiny_controller, tiny_tokenizer
 
 from decoding.detokenise import Detokeniser
+from decoding.divergence import divergence
 from decoding.loop import Emitted
 from decoding.rules import RULES, anchored, rule_named, uniform_log_weights
 from decoding.sampling import Sampling
@@ -331,3 +333,23 @@ def test_a_prompt_that_leaves_no_room_for_its_response_is_refused(mixture: Mixtu
 
 def generators(count: int) -> list[torch.Generator]:
     return [torch.Generator().manual_seed(seed) for seed in range(count)]
+
+
+def test_no_request_lifts_the_cap_of_its_mixture(mixture: Mixture) -> None:
+    """Adversarial wishes: all at once, one alone, next to nothing; and a controller whose gates are all wide open."""
+    eager = tiny_controller(32).double()
+    torch.nn.init.constant_(eager.score.bias, 50.0)
+    prompts, mask = mixture.encode(CONVERSATIONS)
+    asked = torch.tensor([[1.0, 1.0, 1.0], [0.0, 1.0, 0.0], [1e-6, 0.0, 1.0]])
+    for rule, pcm in product(RULES, (None, eager)):
+        mixture.rule, mixture.pcm, mixture.cap = rule, pcm, None
+        free = mixture.step(mixture.start(mask, asked), prompts)
+        mixture.cap = 0.05
+        step = mixture.step(mixture.start(mask, asked), prompts)
+        assert float(divergence(free.logprobs, free.base_logprobs).min()) > 0.05
+        assert float(divergence(step.logprobs, step.base_logprobs).max()) <= 0.05 + 1e-9
+    with torch.no_grad():
+        reading = mixture.read(prompts, mask, asked)
+        assert float(divergence(mixture.mix(reading, asked)[0], reading.base.log_softmax(-1)).max()) <= 0.05 + 1e-9
+    with pytest.raises(ValueError, match="a cap must be a finite number of nats"):
+        replace(mixture, cap=-0.1)

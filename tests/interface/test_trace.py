@@ -6,6 +6,7 @@ import pytest
 
 from decoding.dimension import Dimension
 from decoding.response import Alternative, Response, Token
+from interface.explain import Change, Explanation, Part, Span
 from interface.trace import trace_content, trace_page, write_page
 
 DIMENSIONS = [Dimension("cold", "cold words"), Dimension("warm", "warm words")]
@@ -63,3 +64,11 @@ def test_a_page_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("page.html", "before")]
     write_page(path, "after")
     assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("page.html", "after")]
+
+
+def test_the_page_shows_the_explanation_where_there_is_one() -> None:
+    why = Explanation([0.25], {"warm": Part(0.5, [Span(0, 0, "x")], [Change(0, "x", "<y>")])})
+    shown = trace_content("x", None, "anchored", DIMENSIONS, RESPONSE, why)["explanation"]
+    assert shown == {**why.as_json(), "nats": [0.25]}
+    assert "<y>" not in trace_page(trace_content("x", None, "anchored", DIMENSIONS, RESPONSE, why))
+    assert trace_content("x", None, "anchored", DIMENSIONS, RESPONSE)["explanation"] is None

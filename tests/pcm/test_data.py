@@ -41,11 +41,18 @@ def test_full_combinations_come_round():
 
 def test_a_batch_depends_on_seed_iteration_and_rank_alone():
     def batch(iteration: int, seed: int = 0, rank: int = 0) -> tuple[str, list]:
-        drawn = Iterations(PROMPTS, Preferences(DIMENSIONS), 4, seed, rank)[iteration]
+        drawn = Iterations(PROMPTS, Preferences(DIMENSIONS), 4, seed, rank, processes=2)[iteration]
         return json.dumps(drawn.conversations), drawn.asked.tolist()
 
     assert batch(3) == batch(3)
     assert len({str(each) for each in (batch(3), batch(4), batch(3, seed=1), batch(3, rank=1))}) == 4
+
+
+def test_processes_draw_together_what_one_with_all_their_pairs_draws():
+    parts = [Iterations(PROMPTS, Preferences(DIMENSIONS), 4, 0, rank, processes=2)[3] for rank in range(2)]
+    whole = Iterations(PROMPTS, Preferences(DIMENSIONS), 8, 0)[3]
+    assert [one for part in parts for one in part.conversations] == whole.conversations
+    assert torch.equal(torch.cat([part.asked for part in parts]), whole.asked)
 
 
 def test_every_prompt_comes_once_before_any_comes_twice():

@@ -4,6 +4,7 @@ import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,10 +17,13 @@ from decoding.rules import rule_named
 from decoding.sampling import Sampling
 from experts.bank import Reading, Rows
 from mixture import Mixture
+from pcm.collapse import CollapseWatch, complaints
+from pcm.controller import Controller
 from pcm.data import Batch, Conversation, PromptsAndPreferences
 from pcm.experience import monitors, read_responses
 from pcm.model import PreferenceControlModel
 from pcm.module import ControllerTraining, half_width
+from pcm.objective import OBJECTIVES
 
 PROMPTS = [[{"role": "user", "content": text}] for text in ("What is a volcano?", "Thank you friend!", "Be short.")]
 ASKED = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.5, 0.0], [1.0, 0.0, 0.0]], dtype=torch.double)
@@ -59,9 +63,9 @@ def no_references(conversations: Sequence[Conversation]) -> Tensor:
     return torch.zeros(len(conversations), 4)
 
 
-def training(mixture: Mixture, **settings: float) -> ControllerTraining:
+def training(mixture: Mixture, controller: Controller | None = None, **settings: Any) -> ControllerTraining:
     torch.manual_seed(0)
-    controller = PreferenceControlModel(32, width=8).double()
+    controller = controller or PreferenceControlModel(32, width=8).double()
     settings = {"max_new_tokens": 6, "warmup": 1, "passes": 2, "minibatches": 2, **settings}
     return ControllerTraining(
         controller,
@@ -70,7 +74,7 @@ def training(mixture: Mixture, **settings: float) -> ControllerTraining:
         Judges(),
         no_references,
         DIMENSIONS,
-        **settings,  # type: ignore[arg-type]
+        **settings,
     )
 
 
@@ -88,14 +92,16 @@ class StopAfter(Callback):
         trainer.should_stop = trainer.current_epoch + 1 >= self.epochs
 
 
-def fit(module: ControllerTraining, folder: Path, *callbacks: Callback, resume: Path | None = None) -> ModelCheckpoint:
+def fit(
+    module: ControllerTraining, folder: Path, *callbacks: Callback, resume: Path | None = None, heard: bool = False
+) -> ModelCheckpoint:
     """Trains three epochs of two iterations on the CPU."""
     folder.mkdir(exist_ok=True)
     path = folder / "prompts.jsonl"
     path.write_text("".join(json.dumps({"messages": prompt}) + "\n" for prompt in PROMPTS))
     data = PromptsAndPreferences(DIMENSIONS, str(path), str(path), pairs=3, iterations=2, validation_pairs=2)
     best = ModelCheckpoint(folder, "best", monitor="validation/reward", mode="max", save_last=True)
-    with warnings.catch_warnings(action="ignore"):
+    with warnings.catch_warnings(action="always" if heard else "ignore"):
         trainer = Trainer(
             accelerator="cpu",
             max_epochs=3,
@@ -201,13 +207,39 @@ def test_monitors_show_a_controller_that_believes_in_one_expert(mixture):
     uniform, log_weights = experience.mixed(rule, None)
     seen = monitors(experience, log_weights, uniform, rule, mixture.names)
     assert float(seen["weights/entropy"]) == pytest.approx(0.6931, abs=1e-4)
+    assert float(seen["weights/evenness"]) == pytest.approx(1.0)
+    assert float(seen["share/friendly"]) == pytest.approx(1.0)
     assert float(seen["weights/moved"]) == 0.0
     collapsed = torch.tensor([[3.0, 1e-9]]).log().expand(4, 2)
     one = rule(experience.base_logprobs, experience.expert_logprobs, collapsed.double())
     seen = monitors(experience, collapsed, one, rule, mixture.names)
     assert float(seen["weights/entropy"]) < 1e-6
     assert float(seen["weights/friendly"]) == pytest.approx(3.0)
+    assert float(seen["share/friendly"]) == pytest.approx(2.0)
+    assert list(complaints({name: float(value) for name, value in seen.items()})) == [
+        "weights/evenness",
+        "share/concise",
+    ]
     assert "weights/unfriendly" not in seen
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_every_objective_trains_the_controller(mixture, tmp_path, objective):
+    module = training(mixture, objective=objective)
+    before = {name: value.clone() for name, value in module.controller.state_dict().items()}
+    fit(module, tmp_path, StopAfter(1))
+    after = module.controller.state_dict()
+    assert all(value.isfinite().all() for value in after.values())
+    assert not torch.equal(before["score.weight"], after["score.weight"])
+    assert module.objective is OBJECTIVES[objective]
+
+
+def test_a_collapse_that_stays_is_warned_of_in_training(mixture, tmp_path):
+    """Learning nothing at all is the collapse that is easily made."""
+    module = training(mixture, learning_rate=0.0)
+    module.watch = CollapseWatch(patience=3)
+    with pytest.warns(UserWarning, match="the controller changes nothing: only 0.00% of the tokens"):
+        fit(module, tmp_path, heard=True)
 
 
 def test_a_judge_that_gives_no_number_is_refused(mixture):

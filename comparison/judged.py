@@ -40,7 +40,8 @@ def win_rates(
     bar = progress.add_task("judging pairs", total=len(others) * len(ours))
     found = {}
     for other in others:
-        theirs, columns = results.chosen(other).texts, []
+        theirs = results.chosen(other).texts
+        columns: list[Array] = []
         for asked in ours:
             columns.append(judge.wins(prompts, ours[asked][0], theirs[asked][0], asked))
             progress.advance(bar)

@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import numpy as np
@@ -94,6 +94,7 @@ class LanguageJudge:
         body = {"model": self.model, "temperature": 0, "messages": [{"role": "user", "content": text}]}
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self._key}"} if self._key else {})
         request = Request(f"{self.url}/chat/completions", json.dumps(body).encode(), headers)
+        problem = "no attempt"
         for attempt in range(self.attempts):
             if attempt:
                 time.sleep(self.patience * 2 ** (attempt - 1))
@@ -105,7 +106,7 @@ class LanguageJudge:
                 error.close()
                 if error.code not in PASSING:
                     break
-            except (URLError, TimeoutError) as error:
+            except OSError as error:  # nobody there, or gone before the reply
                 problem = str(error)
             except (ValueError, KeyError, IndexError, TypeError) as error:
                 problem = f"a reply that is no chat completion ({error})"

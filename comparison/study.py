@@ -17,7 +17,7 @@ from comparison.composed import Answered, always, best_single, composed, oracle
 from comparison.lineup import Entry
 from comparison.methods import Method
 from comparison.outcomes import Outcome
-from comparison.scorers import Scorer
+from comparison.scorers import Scorer, Scores
 from experts.miniature.corpus import Prompt
 
 EXPERT = "expert-"
@@ -148,7 +148,8 @@ class Study:
         self, method: Method, archive: Archive, prompts: Sequence[Prompt], planned: Draws, scorer: Scorer
     ) -> dict[float, Answered]:
         """A method's answers and their worth at each temperature."""
-        texts, scores = {}, {}
+        texts: dict[Run, list[str]] = {}
+        scores: dict[Run, Scores] = {}
         for run in runs(method, self.case.preferences, planned):
             texts[run] = answered(method, run, archive, self.plan.max_new_tokens)
             scores[run] = scorer.score(prompts, texts[run])

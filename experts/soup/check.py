@@ -54,7 +54,9 @@ def checked(
                 wanted[module] = wanted.get(module, torch.zeros_like(update)) + weight * update
     given = _updates(bank, config, state)
     size = _norm(wanted)
-    gaps = {module: given.get(module, 0.0) - wanted.get(module, 0.0) for module in given.keys() | wanted.keys()}
+    gaps = {module: -update for module, update in wanted.items()}
+    for module, update in given.items():
+        gaps[module] = gaps[module] + update if module in gaps else update
     return Finding(_norm(gaps) / size if size else float("inf"), promised)
 
 

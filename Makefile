@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 QUESTION ?= What is a volcano?
 PREFERENCE ?= simple words, keep it short, be warm
 
-.PHONY: demo test lint reproduce evaluate bench
+.PHONY: demo test lint reproduce evaluate compare bench
 
 demo: $(VENV)/.decode ## install, and stream a personalised answer from the shipped bundle
 	$(BIN)/python decode.py "$(QUESTION)" --preference "$(PREFERENCE)"
@@ -23,6 +23,9 @@ reproduce: $(VENV)/.dev ## rebuild the shipped bundle from nothing
 
 evaluate: $(VENV)/.dev ## the README's figures: gold judge, held-out questions
 	$(BIN)/python -m comparison --output build/comparison
+
+compare: $(VENV)/.dev ## every method on held-out questions, with soups, mixtures and yardsticks
+	$(BIN)/python compare.py --config configs/miniature/compare.yaml
 
 bench: $(VENV)/.dev ## what a mixture costs on this machine, beside soups, PEFT and separate models
 	$(BIN)/python -m comparison.bench --profile

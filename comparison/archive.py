@@ -67,10 +67,23 @@ class Archive:
             raise ValueError(f"{path} must answer these {len(self.conversations)} questions in order: delete it")
         return [row["answer"] for row in rows]
 
-    def write(self, run: Run, answers: Sequence[str]) -> None:
-        """Writes the answers of a run (N), beside their place first, so that a half-written file never takes it."""
+    def seconds(self, run: Run) -> float | None:
+        """Gives how long a run took when it was made, None where nobody measured it."""
+        path = (self.folder / run.path).with_suffix(".seconds")
+        return float(path.read_text(encoding="utf-8")) if path.exists() else None
+
+    def write(self, run: Run, answers: Sequence[str], seconds: float | None = None) -> None:
+        """Writes the answers of a run (N), beside their place first, so that a half-written file never takes it.
+
+        Args:
+            run: Whose answers they are.
+            answers: One to each question.
+            seconds: How long they took.
+        """
         path = self.folder / run.path
         path.parent.mkdir(parents=True, exist_ok=True)
+        if seconds is not None:
+            path.with_suffix(".seconds").write_text(f"{seconds:.3f}\n", encoding="utf-8")
         pairs = zip(self.conversations, answers, strict=True)
         lines = [json.dumps({"messages": list(one), "answer": text}, ensure_ascii=False) + "\n" for one, text in pairs]
         descriptor, beside = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)

@@ -4,6 +4,7 @@ Knows the order of things: which runs there are, that finished ones are not done
 Does not know how an answer is made, how it is judged or how numbers are shown.
 """
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
@@ -66,11 +67,27 @@ def answer_all(
     bar = progress.add_task("answering", total=per_run * len(planned_runs))
     for method, run in planned_runs:
         progress.update(bar, description=f"{method.name}, temperature {run.temperature:g}")
-        if archive.read(run) is None:
-            sampling = Sampling(temperature=run.temperature, max_new_tokens=max_new_tokens)
-            with torch.no_grad():
-                archive.write(run, method.respond(archive.conversations, run.asked, sampling, run.seed))
+        answered(method, run, archive, max_new_tokens)
         progress.advance(bar, per_run)
+
+
+def answered(method: Method, run: Run, archive: Archive, max_new_tokens: int) -> list[str]:
+    """Gives the answers of one run (N), from the archive where it is finished, else made and left there.
+
+    Args:
+        method: Answers.
+        run: One of its runs.
+        archive: Has the questions, gets the answers and the seconds that they took.
+        max_new_tokens: The most tokens of an answer.
+    """
+    found = archive.read(run)
+    if found is None:
+        sampling = Sampling(temperature=run.temperature, max_new_tokens=max_new_tokens)
+        began = time.perf_counter()
+        with torch.no_grad():
+            found = method.respond(archive.conversations, run.asked, sampling, run.seed)
+        archive.write(run, found, time.perf_counter() - began)
+    return found
 
 
 def score_all(

@@ -5,27 +5,24 @@ experts that are mixed), in what it is asked for and in what stands in the promp
 names of what is asked. Does not know what an answer is worth: `scorers.py` does.
 """
 
-import random
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from comparison.combinations import Combination, combinations, label
-from comparison.decoding import answers, drawn
+from comparison.combinations import Combination, label
+from comparison.decoding import answers
+from comparison.phrasing import Phrase, phrased, with_system
+from comparison.soups import Kitchen, Soup
 from decoding.conversation import Conversation
-from decoding.dimension import Dimension
 from decoding.sampling import Sampling
 from experts.bank import ExpertBank
-from experts.soup import merged_adapter
+from experts.soup.recipes import RECIPES
 from mixture import Mixture
 from pcm.preference import Preference
-
-Phrase = Callable[[Combination, random.Random], str]
-"""Puts a preference into words."""
 
 
 class Method(Protocol):
@@ -113,30 +110,6 @@ class Expert:
         return answers(self.mixture, conversations, alone, sampling, (seed,))
 
 
-class UniformSoup:
-    """The exact average of the asked experts' updates, `Σ 1/n ΔW_k`, as one adapter (arXiv 2310.11564)."""
-
-    name = "soup-uniform"
-    listens = True
-
-    def __init__(self, mixture: Mixture) -> None:
-        """Cooks one soup for each combination; all of them hang on the mixture's base."""
-        bank = ExpertBank(mixture.bank.base)
-        dimensions = []
-        for combination in combinations(mixture.dimensions):
-            name = label(combination)
-            bank.add(name, *merged_adapter(mixture.bank, dict.fromkeys(combination, 1 / len(combination))))
-            dimensions.append(Dimension(name, f"A soup of {name}."))
-        self.mixture = replace(mixture, bank=bank, dimensions=tuple(dimensions), rule="anchored", pcm=None, reader=None)
-
-    def respond(
-        self, conversations: Sequence[Conversation], asked: Combination, sampling: Sampling, seed: int
-    ) -> list[str]:
-        """Gives one answer to each conversation, asked for one of the combinations."""
-        one_soup = asked_rows(self.mixture, (label(asked),), len(conversations))
-        return answers(self.mixture, conversations, one_soup, sampling, (seed, label(asked)))
-
-
 class Mixed:
     """The asked experts, mixed token by token as a mixture does it.
 
@@ -192,7 +165,10 @@ def all_methods(mixture: Mixture, training: Phrase, held_out: Phrase) -> list[Me
         raise ValueError("the comparison needs a bundle with a controller, got one without: train it first")
     methods: list[Method] = [Base(mixture), PromptPreference(mixture, training)]
     methods += [Expert(mixture, name) for name in mixture.names]
-    methods += [UniformSoup(mixture), Mixed("fixed-uniform", replace(mixture, pcm=None))]
+    methods += [
+        Soup("soup-uniform", Kitchen(mixture), RECIPES["exact"]),
+        Mixed("fixed-uniform", replace(mixture, pcm=None)),
+    ]
     methods.append(Mixed(controlled_name(mixture), mixture))
     return methods if mixture.reader is None else [*methods, MixedByText("pcm-text", mixture, held_out)]
 
@@ -211,15 +187,3 @@ def without_experts(mixture: Mixture) -> Mixture:
 def asked_rows(mixture: Mixture, names: Combination, count: int) -> Tensor:
     """Gives the same request for these dimensions `count` times, (count, K)."""
     return mixture.asked(Preference(weights=dict.fromkeys(names, 1.0))).expand(count, -1)
-
-
-def phrased(phrase: Phrase, conversations: Sequence[Conversation], asked: Combination, seed: int) -> list[str]:
-    """Gives each conversation its own wording of the same preference."""
-    return [phrase(asked, random.Random(drawn(seed, label(asked), "wording", one))) for one in conversations]
-
-
-def with_system(text: str, conversation: Conversation) -> Conversation:
-    """Gives the conversation behind a system message, joined with one that is there already."""
-    if conversation[0]["role"] == "system":
-        return [{"role": "system", "content": f"{conversation[0]['content']} {text}"}, *conversation[1:]]
-    return [{"role": "system", "content": text}, *conversation]

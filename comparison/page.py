@@ -44,7 +44,7 @@ class Sheet:
 def methods_sheet(report: Report, temperature: str) -> Sheet:
     """Gives utility and quality of every method."""
     rows = [
-        [name, *(_estimate(entries[temperature][key]) for key in ("utility", "quality", "preference"))]
+        [name, *(shown_estimate(entries[temperature][key]) for key in ("utility", "quality", "preference"))]
         for name, entries in report["methods"].items()
     ]
     title = f"Every method at temperature {temperature}, with 95 % intervals over questions."
@@ -57,7 +57,9 @@ def experts_sheet(report: Report, temperature: str) -> Sheet:
     rows = []
     for name in base:
         expert = report["methods"][f"expert-{name}"][temperature]
-        rows.append([name, *(_estimate(one) for one in (expert["by_dimension"][name], base[name], expert["quality"]))])
+        rows.append(
+            [name, *(shown_estimate(one) for one in (expert["by_dimension"][name], base[name], expert["quality"]))]
+        )
     title = f"Each expert alone at temperature {temperature}."
     return Sheet(title, ["dimension", "score on it", "base on it", "quality"], rows)
 
@@ -65,7 +67,11 @@ def experts_sheet(report: Report, temperature: str) -> Sheet:
 def pairs_sheet(report: Report, temperature: str) -> Sheet:
     """Gives by how much, and how often, the controlled mixture has more utility than each other method."""
     rows = [
-        [pair.split("|")[1], _estimate(entries[temperature]["difference"]), _estimate(entries[temperature]["win_rate"])]
+        [
+            pair.split("|")[1],
+            shown_estimate(entries[temperature]["difference"]),
+            shown_estimate(entries[temperature]["win_rate"]),
+        ]
         for pair, entries in report["pairs"].items()
         if not pair.split("|")[1].startswith("expert-")
     ]
@@ -77,7 +83,7 @@ def contrasts_sheet(report: Report, temperature: str) -> Sheet:
     """Gives how much of each preference its own answers show, beyond those given for the opposite one."""
     entry = report["methods"][report["controlled"]][temperature]
     rows = [
-        [asked.replace("+", ", "), _estimate(contrast), _estimate(entry["by_preference"][asked])]
+        [asked.replace("+", ", "), shown_estimate(contrast), shown_estimate(entry["by_preference"][asked])]
         for asked, contrast in entry["contrast"].items()
     ]
     title = (
@@ -140,6 +146,6 @@ def conditions(report: Report) -> str:
     )
 
 
-def _estimate(numbers: Mapping[str, float]) -> str:
-    """A mean with its interval, in few digits."""
+def shown_estimate(numbers: Mapping[str, float]) -> str:
+    """Gives a mean with its interval, in few digits."""
     return f"{numbers['mean']:.3f} [{numbers['low']:.3f}, {numbers['high']:.3f}]"

@@ -21,7 +21,7 @@ FILE_MAY_IMPORT = {
     "causal_lm.py": ROOMS | {"mixture"},
 }
 OURS = {"decoding", "experts", "pcm", "evaluation", "comparison", "interface"}
-OURS |= {"mixture", "bundle", "causal_lm", "decode"}
+OURS |= {"mixture", "bundle", "causal_lm", "decode", "compare"}
 COMMANDS = {"train.py", "__main__.py"}
 
 
@@ -64,6 +64,7 @@ COMMAND_OF = {
     "experts.yaml": "experts.train",
     "bundle.yaml": "pcm",
     "pcm.yaml": "pcm.train fit",
+    "compare.yaml": "compare",
 }
 
 

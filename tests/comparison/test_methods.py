@@ -16,12 +16,13 @@ from comparison.methods import (
     Mixed,
     MixedByText,
     PromptPreference,
-    UniformSoup,
     all_methods,
-    with_system,
-)  # fmt: skip
+)
+from comparison.phrasing import with_system
+from comparison.soups import Kitchen, Soup
 from decoding.sampling import Sampling
 from experts.soup import merged_update
+from experts.soup.recipes import RECIPES
 from mixture import Mixture
 
 QUESTIONS = [[{"role": "user", "content": text}] for text in ("What is a volcano?", "mountain", "thank you")]
@@ -68,7 +69,7 @@ def test_an_expert_is_that_expert_alone(mixture: Mixture):
 
 def test_the_soup_is_the_base_with_the_mean_of_the_updates(mixture: Mixture):
     """Law 7, through the decoding: a soup that averaged A and B apart would answer something else."""
-    soup = UniformSoup(mixture)
+    soup = Soup("soup-uniform", Kitchen(mixture), RECIPES["exact"])
     texts = {}
     for asked in combinations(mixture.dimensions):
         updates = merged_update(mixture.bank, dict.fromkeys(asked, 0.5))

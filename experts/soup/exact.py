@@ -1,7 +1,7 @@
-"""Soups: one parameter update out of many, `ΔW = Σ_k w_k ΔW_k` (Personalized Soups, arXiv 2310.11564).
+"""The exact soup: one parameter update out of many, `ΔW = Σ_k w_k ΔW_k` (Personalized Soups, arXiv 2310.11564).
 
 Knows the experts' factors. Does not know text or tokens. The sum is over updates and exact: averaging A and B
-separately is not the average of the updates, whatever its name (see methods in the documentation).
+separately is not the average of the updates, whatever its name (`recipes.averaged_factors` does that, and says so).
 """
 
 import math
@@ -56,7 +56,7 @@ def merged_adapter(bank: ExpertBank, weights: Mapping[str, float]) -> tuple[Adap
     Raises:
         ValueError: If a name is unknown, a weight is not finite, or all are zero.
     """
-    used = _used(bank, weights)
+    used = used_weights(bank, weights)
     states = {name: bank.state_of(name) for name in used}
     modules = sorted({key.removesuffix(DOWN) for state in states.values() for key in state if key.endswith(DOWN)})
     ranks = {name: max(state[key].shape[0] for key in state if key.endswith(DOWN)) for name, state in states.items()}
@@ -78,8 +78,12 @@ def save_soup(bank: ExpertBank, weights: Mapping[str, float], folder: str | Path
     write_adapter(folder, Adapter(*merged_adapter(bank, weights)), fan_in_fan_out=bank.fan_in_fan_out)
 
 
-def _used(bank: ExpertBank, weights: Mapping[str, float]) -> dict[str, float]:
-    """The weights that matter, in the bank's order."""
+def used_weights(bank: ExpertBank, weights: Mapping[str, float]) -> dict[str, float]:
+    """The weights that matter, in the bank's order.
+
+    Raises:
+        ValueError: As `merged_adapter`.
+    """
     if unknown := sorted(set(weights) - set(bank.names)):
         raise ValueError(f"a soup's experts must be among {bank.names}, got {unknown}")
     if not all(math.isfinite(weight) for weight in weights.values()):

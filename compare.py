@@ -1,0 +1,212 @@
+"""Compares every way of personalising an answer, and says in words and pictures which is best and how sure that is.
+
+    python compare.py                                       the shipped bundle, a few questions
+    python compare.py --config configs/miniature/compare.yaml
+    python compare.py --base MODEL --experts '{"warm": "DIR", "short": "DIR"}' --scorers '["classifier:DIR"]'
+                      --prompts TEST.jsonl --validation OTHER.jsonl
+
+Leaves report.json, report.md, report.html and responses.jsonl. Interrupt it as you like: the same command goes on.
+Departures from published comparisons (arXiv 2407.04181, 2310.11564): (1) the soup is the exact sum of the updates, and
+is checked; what averages A and B apart is labelled so; (2) every hyper-parameter of every method, temperature included,
+is chosen on validation questions by learned rewards, never by the judge; (3) intervals over questions, Holm's
+correction over all pairs, differences at equal length.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from jsonargparse import ActionConfigFile
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from transformers.utils import logging
+
+from comparison.archive import Archive
+from comparison.cases import Case, case_of, with_preferences, with_questions
+from comparison.command import command_parser
+from comparison.decoding import drawn
+from comparison.judged import win_rates
+from comparison.lineup import Entry, lineup, only
+from comparison.roles import language_judge, remembering, roles
+from comparison.scorers import Scorer
+from comparison.study import Plan, Study
+from comparison.study_files import write
+from comparison.study_page import sentences, sheets
+from comparison.study_report import Report, study_report
+from comparison.yardsticks import BestOf, Demonstrations, InContext
+
+QUICK = ("base", "prompt-preference", "soup-uniform", "fixed-*", "pcm-*")
+QUICK_QUESTIONS = (8, 4)
+BEST_OF = 8
+TEMPERATURES = (1.0, 0.5, 0.0)
+
+
+def compare(
+    output: Path = Path("build/compare"),
+    bundle: str = "bundles/miniature",
+    base: str | None = None,
+    experts: dict[str, str] | None = None,
+    opposites: dict[str, str] | None = None,
+    rule: str = "anchored",
+    methods: list[str] | None = None,
+    preferences: list[str] | None = None,
+    prompts: Path | None = None,
+    validation: Path | None = None,
+    scorers: list[str] | None = None,
+    seeds: int = 1,
+    temperatures: list[float] | None = None,
+    test_prompts: int = 24,
+    validation_prompts: int = 8,
+    max_new_tokens: int = 112,
+    reference: str | None = None,
+    judge_url: str | None = None,
+    judge_model: str | None = None,
+    judge_key: str | None = None,
+    quick: bool = False,
+) -> Report:
+    """Compares methods and gives the report.
+
+    Args:
+        output: The folder for reports and answers; what an earlier run left there is not done again.
+        bundle: A bundle's folder, or its id on the Hugging Face hub; not read if base and experts are given.
+        base: Folder or hub id of your own causal language model.
+        experts: PEFT folder or hub id of each of its experts, by the name of its dimension.
+        opposites: The other pole of each of your dimensions that has one, by name.
+        rule: The mixing rule of the tempered mixture of your own experts.
+        methods: Names or patterns such as soup-*; all if not given.
+        preferences: Names of dimensions joined by +; one pole of each axis in every way if not given.
+        prompts: JSONL of your own questions, rows {"messages": [...]}; the miniature world's if not given.
+        validation: JSONL of other questions, on which choices are made.
+        scorers: gold, learned or classifier:FOLDER; the first judges the report, the first that is not gold chooses.
+        seeds: Answers drawn at each temperature above 0.
+        temperatures: Of the sweep; 1, 0.5 and 0 if not given.
+        test_prompts: The most questions of the report.
+        validation_prompts: The most questions for choices.
+        max_new_tokens: The most tokens of an answer.
+        reference: The method that the report holds against all others; the controller's mixture if not given.
+        judge_url: Of an OpenAI-compatible endpoint whose model judges pairs as well, such as http://localhost:8000/v1.
+        judge_model: As the endpoint calls it.
+        judge_key: Name of the environment variable that holds its key, if it wants one.
+        quick: A few methods on a few questions: whether everything works, not what is best.
+
+    Raises:
+        FileNotFoundError: If a model or file is not there.
+        ValueError: If something does not fit together.
+    """
+    limits = QUICK_QUESTIONS if quick else (test_prompts, validation_prompts)
+    case = with_questions(case_of(bundle, base, experts, opposites, rule), prompts, validation, limits)
+    case = with_preferences(case, preferences)
+    plan = Plan(tuple(temperatures or TEMPERATURES), seeds, max_new_tokens)
+    spoken = language_judge(case, output, judge_url, judge_model, judge_key)
+    judging, choosing = roles(case, scorers)
+    judge = remembering(judging, case, output, max_new_tokens)
+    chooser = None if choosing is None else remembering(choosing, case, output, max_new_tokens)
+    entries = only(_lineup(case, chooser, max_new_tokens), methods or (_quick(case) if quick else None))
+    held = _reference(entries, reference)
+    tested, validated = _archives(case, plan, choosing, output)
+    study = Study(case, plan, judge, chooser, tested, validated, _progress())
+    with study.progress:
+        results = study.run(entries)
+        rates = None if spoken is None else win_rates(results, held, case.prompts, spoken, study.progress)
+    report = study_report(
+        results, entries, case.mixture.names, held, _settings(case, plan, judging, choosing), _counter(case)
+    )
+    report["language_judge"] = None if rates is None else {"model": judge_model, "win_rates": rates}
+    write(report, results, case, output)
+    return report
+
+
+def _settings(case: Case, plan: Plan, judging: str, choosing: str | None) -> dict[str, object]:
+    """What was compared, without times and paths."""
+    return {
+        "identity": case.identity,
+        "prompts": len(case.prompts),
+        "validation_prompts": len(case.validation),
+        "preferences": len(case.preferences),
+        "seeds": plan.seeds,
+        "temperatures": list(plan.temperatures),
+        "max_new_tokens": plan.max_new_tokens,
+        "judge": judging.partition(":")[0],
+        "chooser": "nobody" if choosing is None or not case.validation else choosing.partition(":")[0],
+    }
+
+
+def _counter(case: Case) -> Callable[[str], int]:
+    """What counts the tokens of a text."""
+    tokenizer = case.mixture.tokenizer
+    return lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _lineup(case: Case, chooser: Scorer | None, max_new_tokens: int) -> list[Entry]:
+    """Everything that the case can be compared in."""
+    best = None if chooser is None else BestOf(case.mixture, chooser, BEST_OF)
+    shown = None
+    if best is not None and case.demonstrations:
+        shown = InContext(case.mixture, Demonstrations(best, case.demonstrations, max_new_tokens))
+    return lineup(case.mixture, case.phrase, case.held_out, best, shown)
+
+
+def _quick(case: Case) -> list[str]:
+    """The few methods of a quick look."""
+    return [one for one in QUICK if one != "pcm-*" or case.mixture.pcm is not None]
+
+
+def _archives(case: Case, plan: Plan, choosing: str | None, output: Path) -> tuple[Archive, Archive]:
+    """Where answers to the report's and to the validation questions are kept.
+
+    Best-of-n answers by what chooses, whose reference answers depend on all questions together.
+    """
+    everything = [one.messages for one in case.everything]
+    found = []
+    for questions in (case.prompts, case.validation):
+        conversations = [one.messages for one in questions]
+        fingerprint = drawn(case.identity, choosing, everything, conversations, plan.max_new_tokens)
+        found.append(Archive(output / "answers" / f"{fingerprint:014x}", conversations))
+    return found[0], found[1]
+
+
+def _reference(entries: list[Entry], wanted: str | None) -> str:
+    """The method that is held against all others: the controller's, else a fixed mixture, else the first.
+
+    Raises:
+        ValueError: If the wanted one is not compared.
+    """
+    names = [entry.name for entry in entries]
+    if wanted is not None:
+        if wanted not in names:
+            raise ValueError(f"the reference must be one of {', '.join(names)}, got {wanted}")
+        return wanted
+    leading = [name for start in ("pcm-", "fixed-") for name in names if name.startswith(start)]
+    return leading[0] if leading else names[0]
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command and gives its exit status: a mistake is one line on standard error."""
+    parser = command_parser(compare, "compare.py")
+    parser.add_argument("--config", action=ActionConfigFile, help="YAML file with any of these settings")
+    given = parser.parse_args(arguments)
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    errors = Console(stderr=True)
+    try:
+        report = compare(**{name: value for name, value in vars(given).items() if name != "config"})
+    except KeyboardInterrupt:
+        errors.print("stopped; what is finished is kept: the same command goes on")
+        return 130
+    except (ValueError, FileNotFoundError) as problem:
+        errors.print(str(problem), markup=False, soft_wrap=True)
+        return 1
+    console = Console()
+    for sentence in sentences(report):
+        console.print(f"- {sentence}", markup=False)
+    for sheet in sheets(report):
+        console.print(sheet.rich())
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

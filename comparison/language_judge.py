@@ -1,0 +1,113 @@
+"""A large language model as a judge of pairs, behind any endpoint that speaks as OpenAI's does.
+
+Knows the questions to the model, its replies and where they are kept. Does not know methods or statistics.
+Such judges like the answer that stands first (arXiv 2306.05685): every pair is asked in both orders, and whoever does
+not win both has not won. Replies are kept on disk, so nothing is asked, or paid for, twice.
+"""
+
+import json
+import re
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import numpy as np
+
+from comparison.combinations import Combination
+from comparison.decoding import drawn
+from comparison.scorers import Array
+from experts.miniature.corpus import Prompt
+
+TASK = (
+    "Two assistants answered the same conversation. The person who asked prefers: {preference}\n\n"
+    "Conversation:\n{conversation}\n\nAnswer A:\n{first}\n\nAnswer B:\n{second}\n\n"
+    "Which answer is right and suits this person better? Reply with one word: A, B or tie."
+)
+VERDICT = re.compile(r"\b(A|B|tie)\b", flags=re.IGNORECASE)
+PASSING = (408, 429, 500, 502, 503, 504)
+"""HTTP statuses after which asking again can help."""
+
+
+class LanguageJudge:
+    """Says which of two answers suits a preference better.
+
+    Args:
+        url: Of the endpoint, up to and without `/chat/completions`.
+        model: As the endpoint calls it.
+        folder: Keeps the replies.
+        describe: Puts a preference into words.
+        key: Sent as the bearer's token; None sends none.
+        attempts: How often one question is asked before it is given up.
+        patience: Seconds before the second attempt; doubled before each further one.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        folder: Path,
+        describe: Callable[[Combination], str],
+        key: str | None = None,
+        attempts: int = 5,
+        patience: float = 1.0,
+    ) -> None:
+        """Asks nothing yet."""
+        self.url, self.model, self.folder, self.describe = url.rstrip("/"), model, folder, describe
+        self._key, self.attempts, self.patience = key, attempts, patience
+
+    def wins(self, prompts: Sequence[Prompt], ours: Sequence[str], theirs: Sequence[str], asked: Combination) -> Array:
+        """Gives 1 where our answer is better in both orders, 0 where theirs is, else one half (N,)."""
+        found = []
+        for prompt, our, their in zip(prompts, ours, theirs, strict=True):
+            here = {"A": 1.0, "B": 0.0}.get(self._verdict(prompt, our, their, asked), 0.5)
+            turned = {"A": 0.0, "B": 1.0}.get(self._verdict(prompt, their, our, asked), 0.5)
+            found.append(here if here == turned else 0.5)
+        return np.array(found)
+
+    def _verdict(self, prompt: Prompt, first: str, second: str, asked: Combination) -> str:
+        """`A`, `B` or `TIE`, also for a reply that says none of them."""
+        conversation = "\n".join(f"{turn['role']}: {turn['content']}" for turn in prompt.messages)
+        text = TASK.format(preference=self.describe(asked), conversation=conversation, first=first, second=second)
+        said = VERDICT.findall(self._reply(text))
+        return said[-1].upper() if said else "TIE"
+
+    def _reply(self, text: str) -> str:
+        """The model's reply, from disk where it is known."""
+        path = self.folder / f"{drawn(self.url, self.model, text):014x}.json"
+        if path.exists():
+            return str(json.loads(path.read_text(encoding="utf-8"))["reply"])
+        reply = self._asked(text)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        beside = path.with_suffix(".part")
+        beside.write_text(json.dumps({"question": text, "reply": reply}), encoding="utf-8")
+        beside.replace(path)
+        return reply
+
+    def _asked(self, text: str) -> str:
+        """The reply of the endpoint, after as many attempts as it takes.
+
+        Raises:
+            ValueError: If the endpoint refuses, stays away or replies with something else than a chat completion.
+        """
+        body = {"model": self.model, "temperature": 0, "messages": [{"role": "user", "content": text}]}
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self._key}"} if self._key else {})
+        request = Request(f"{self.url}/chat/completions", json.dumps(body).encode(), headers)
+        problem = "no attempt"
+        for attempt in range(self.attempts):
+            if attempt:
+                time.sleep(self.patience * 2 ** (attempt - 1))
+            try:
+                with urlopen(request, timeout=120) as reply:
+                    return str(json.load(reply)["choices"][0]["message"]["content"])
+            except HTTPError as error:
+                problem = f"status {error.code}"
+                error.close()
+                if error.code not in PASSING:
+                    break
+            except OSError as error:  # nobody there, or gone before the reply
+                problem = str(error)
+            except (ValueError, KeyError, IndexError, TypeError) as error:
+                problem = f"a reply that is no chat completion ({error})"
+        raise ValueError(f"the judge at {self.url} must reply with a chat completion, got {problem}")

@@ -1,0 +1,194 @@
+"""Everything that is compared: each way to answer with what can be chosen about it and what it costs.
+
+Knows methods and how they are put together. Does not know what an answer is worth nor which settings win.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+
+from comparison.choices import Settings
+from comparison.combinations import Combination
+from comparison.methods import Base, Expert, Method, Mixed, MixedByText, PromptPreference, controlled_name
+from comparison.phrasing import Phrase
+from comparison.soups import Kitchen, Soup
+from comparison.yardsticks import BestOf, InContext
+from decoding.conversation import Conversation
+from decoding.rules import RULES
+from decoding.sampling import Sampling
+from experts.bank import ExpertBank
+from experts.soup.recipes import RECIPES, recipe_named
+from mixture import Mixture
+
+SCALES = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
+SHARES = (0.5, 1.0, 2.0)
+TEMPERINGS = (0.25, 0.5, 0.75, 1.0)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the comparison.
+
+    Args:
+        name: What reports call it.
+        make: Gives the method for its settings, which never include the sampling temperature.
+        grid: Candidates of each setting, in the order of the search.
+        start: Value of each setting before anything is chosen.
+        note: What it is, where the name does not say it.
+        cost: What it needs: readers of every token, trained parameters, trained models.
+        soup: Gives the soup behind it for its settings, where there is one: reports check it.
+    """
+
+    name: str
+    make: Callable[[Settings], Method]
+    grid: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    start: Settings = field(default_factory=dict)
+    note: str = ""
+    cost: Mapping[str, float | str] = field(default_factory=dict)
+    soup: Callable[[Settings], Soup] | None = None
+
+
+class Tempered:
+    """Another method at another temperature: whether what looks like a better method is sharpening alone."""
+
+    def __init__(self, name: str, method: Method, tempering: float) -> None:
+        """Multiplies every temperature by `tempering`."""
+        self.name, self.method, self.tempering, self.listens = name, method, tempering, method.listens
+
+    def respond(
+        self, conversations: Sequence[Conversation], asked: Combination, sampling: Sampling, seed: int
+    ) -> list[str]:
+        """Gives one answer to each conversation."""
+        cooler = replace(sampling, temperature=sampling.temperature * self.tempering)
+        return self.method.respond(conversations, asked, cooler, seed)
+
+
+def lineup(
+    mixture: Mixture, phrase: Phrase, held_out: Phrase, best: BestOf | None, shown: InContext | None
+) -> list[Entry]:
+    """Gives every line that a mixture can be compared in, baselines first.
+
+    Args:
+        mixture: Without a controller there are no lines of it, without a reader nothing is asked in words.
+        phrase: Puts preferences into words for prompts.
+        held_out: Puts preferences into words for the reader.
+        best: Best-of-n; None where nothing can choose.
+        shown: In-context examples; None where there are none.
+    """
+    plain = _costs(mixture)
+    entries = [
+        _fixed(Base(mixture), "the base alone", plain["base"]),
+        _fixed(PromptPreference(mixture, phrase), "the base, told what is preferred", plain["base"]),
+    ]
+    if shown is not None:
+        entries.append(_fixed(shown, "the base, shown answers as the preference wants them", plain["base"]))
+    if best is not None:
+        cost = {**plain["base"], "readers": best.count}
+        entries.append(_fixed(best, f"the best of {best.count} answers of the base by learned reward", cost))
+    entries += [_fixed(Expert(mixture, name), "one expert alone", plain["soup"]) for name in mixture.names]
+    entries += _soups(mixture, phrase, plain["soup"])
+    entries += _mixtures(mixture, plain["mixture"])
+    if mixture.pcm is not None:
+        method, note = Mixed(controlled_name(mixture), mixture), "mixed as the controller says"
+        entries.append(_fixed(method, note, plain["controlled"]))
+        if mixture.reader is not None:
+            spoken = MixedByText("pcm-text", mixture, held_out)
+            entries.append(_fixed(spoken, "the same, asked in words", plain["controlled"]))
+    return entries
+
+
+def only(entries: Sequence[Entry], patterns: Sequence[str] | None) -> list[Entry]:
+    """Gives the entries whose names are given or match a pattern such as `soup-*`; all without patterns.
+
+    Raises:
+        ValueError: If a pattern matches nothing.
+    """
+    if patterns is None:
+        return list(entries)
+    names = [entry.name for entry in entries]
+    if idle := [pattern for pattern in patterns if not any(fnmatchcase(name, pattern) for name in names)]:
+        raise ValueError(f"methods must be among {', '.join(names)} or patterns of them, got {', '.join(idle)}")
+    return [entry for entry in entries if any(fnmatchcase(entry.name, pattern) for pattern in patterns)]
+
+
+def _fixed(method: Method, note: str, cost: Mapping[str, float | str]) -> Entry:
+    """A line about which nothing but the temperature is chosen."""
+    return Entry(method.name, lambda settings: method, note=note, cost=cost)
+
+
+def _soups(mixture: Mixture, phrase: Phrase, cost: Mapping[str, float | str]) -> Iterator[Entry]:
+    """Each recipe, with and without the preference in the prompt."""
+    kitchen = Kitchen(mixture)
+    scaled = {"scale": SCALES}
+    each = scaled | {f"share {name}": SHARES for name in mixture.names}
+    grids: dict[str, tuple[str, Mapping[str, Sequence[float]]]] = {
+        "soup-uniform": ("exact", {}),
+        "soup-best": ("exact", each),
+        "soup-ties": ("ties", scaled),
+        "soup-dare": ("dare", scaled),
+        "soup-factors": ("factors", {}),
+    }
+    for name, (recipe, grid) in grids.items():
+        for words, suffix in ((None, ""), (phrase, "-prompted")):
+            start = dict.fromkeys(grid, 1.0)
+            told = ", told what is preferred" if words else ""
+            make = _soup_maker(name + suffix, kitchen, recipe, words)
+            yield Entry(name + suffix, make, grid, start, RECIPES[recipe].label + told, cost, make)
+    plain = Soup("soup-uniform", kitchen, RECIPES["exact"])
+    yield replace(_tempered(plain, cost), soup=lambda settings: plain)
+
+
+def _soup_maker(name: str, kitchen: Kitchen, recipe: str, phrase: Phrase | None) -> Callable[[Settings], Soup]:
+    """What makes a soup of its settings; other settings are another name in the archive."""
+
+    def make(settings: Settings) -> Soup:
+        shares = {key.removeprefix("share "): value for key, value in settings.items() if key.startswith("share ")}
+        full = keyed(name, settings)
+        return Soup(full, kitchen, recipe_named(recipe), settings.get("scale", 1.0), shares, phrase)
+
+    return make
+
+
+def _mixtures(mixture: Mixture, cost: Mapping[str, float | str]) -> Iterator[Entry]:
+    """The uniform mixture under each rule, and the bundle's own once more with one learned temperature."""
+    notes = {"probability": "probabilities averaged", "logit": "log-probabilities averaged (MOD)"}
+    for rule in RULES:
+        name = f"fixed-{rule}"
+        method = Mixed(name, replace(mixture, pcm=None, rule=rule))
+        yield _fixed(method, notes.get(rule, "mean difference to the base added"), cost)
+    yield _tempered(Mixed("fixed-uniform", replace(mixture, pcm=None)), cost)
+
+
+def _tempered(method: Method, cost: Mapping[str, float | str]) -> Entry:
+    """The method with one temperature of its own, learned on validation."""
+    name = f"{method.name}-tempered"
+
+    def make(settings: Settings) -> Method:
+        return Tempered(keyed(name, settings), method, settings["tempering"])
+
+    return Entry(name, make, {"tempering": TEMPERINGS}, {"tempering": 1.0}, "with one learned temperature", cost)
+
+
+def keyed(name: str, settings: Settings) -> str:
+    """Gives a name that holds the settings, so that no archive confuses one choice with another."""
+    listed = "_".join(f"{key.replace(' ', '-')}={value:g}" for key, value in sorted(settings.items()))
+    return f"{name}@{listed}" if listed else name
+
+
+def _costs(mixture: Mixture) -> dict[str, dict[str, float | str]]:
+    """What each kind of method needs."""
+    bank = mixture.bank
+    adapters = isinstance(bank, ExpertBank)
+    trained = sum(p.numel() for name in bank.names for p in bank.parameters_of(name)) if adapters else 0
+    controller = sum(p.numel() for p in mixture.pcm.parameters()) if mixture.pcm is not None else 0
+    many = f"{len(bank.names)}: one for each pole"
+    return {
+        "base": {"readers": 1, "trained_parameters": 0, "trained_models": "0"},
+        "soup": {"readers": 1, "trained_parameters": trained, "trained_models": many},
+        "mixture": {"readers": "1 + asked", "trained_parameters": trained, "trained_models": many},
+        "controlled": {
+            "readers": "1 + asked",
+            "trained_parameters": trained + controller,
+            "trained_models": f"{many}, and a controller",
+        },
+    }

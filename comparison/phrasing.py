@@ -1,0 +1,26 @@
+"""A preference as words in front of a conversation.
+
+Knows conversations and names. Does not know who reads the words.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+
+from comparison.combinations import Combination, label
+from comparison.decoding import drawn
+from decoding.conversation import Conversation
+
+Phrase = Callable[[Combination, random.Random], str]
+"""Puts a preference into words."""
+
+
+def phrased(phrase: Phrase, conversations: Sequence[Conversation], asked: Combination, seed: int) -> list[str]:
+    """Gives each conversation its own wording of the same preference."""
+    return [phrase(asked, random.Random(drawn(seed, label(asked), "wording", one))) for one in conversations]
+
+
+def with_system(text: str, conversation: Conversation) -> Conversation:
+    """Gives the conversation behind a system message, joined with one that is there already."""
+    if conversation[0]["role"] == "system":
+        return [{"role": "system", "content": f"{conversation[0]['content']} {text}"}, *conversation[1:]]
+    return [{"role": "system", "content": text}, *conversation]

@@ -1,0 +1,196 @@
+"""One comparison from beginning to end: choose on validation, answer the report's questions, score.
+
+Knows the order of things and what is kept on disk. Does not know how an answer is made or how a number is shown.
+The judge of the report never chooses, and what chooses never sees the report's questions.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rich.progress import Progress
+
+from comparison.archive import Archive, Run
+from comparison.cases import Case
+from comparison.chain import Draws, answered, runs
+from comparison.choices import Choice, Settings, choose
+from comparison.composed import Answered, always, best_single, composed, oracle
+from comparison.lineup import Entry
+from comparison.methods import Method
+from comparison.outcomes import Outcome
+from comparison.scorers import Scorer, Scores
+from experts.miniature.corpus import Prompt
+
+EXPERT = "expert-"
+BEST_SINGLE, ORACLE = "expert-best", "expert-oracle"
+TEMPERATURE = "temperature"
+
+Records = dict[str, dict[float, Answered]]
+"""By method and temperature."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is decoded.
+
+    Args:
+        temperatures: Of the sweep; choices start at the first.
+        seeds: Draws at each temperature above 0.
+        max_new_tokens: The most tokens of an answer.
+
+    Raises:
+        ValueError: If there is no temperature twice or none at all, or not at least one seed.
+    """
+
+    temperatures: tuple[float, ...]
+    seeds: int
+    max_new_tokens: int
+
+    def __post_init__(self) -> None:
+        """Refuses a plan of nothing."""
+        if not self.temperatures or len(set(self.temperatures)) < len(self.temperatures):
+            raise ValueError(f"temperatures must be different ones, at least one, got {self.temperatures}")
+        if self.seeds < 1:
+            raise ValueError(f"seeds must be at least 1, got {self.seeds}")
+
+    def draws(self, temperatures: Sequence[float], seeds: int) -> Draws:
+        """Gives the seeds at each of these temperatures; at 0 one is all there is."""
+        return {temperature: range(seeds if temperature > 0 else 1) for temperature in temperatures}
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a study found.
+
+    Args:
+        records: Answers and their worth by method and temperature.
+        choices: What was chosen for each method, its temperature among it.
+        seconds: Decoding time of each method at its chosen temperature, where it was measured.
+    """
+
+    records: Records
+    choices: Mapping[str, Choice]
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def chosen(self, name: str) -> Answered:
+        """Gives a method's answers at its chosen temperature."""
+        return self.records[name][self.choices[name].settings[TEMPERATURE]]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A comparison that can be stopped and goes on.
+
+    Args:
+        case: What is compared on.
+        plan: How much.
+        judge: Of the report.
+        chooser: Of the hyper-parameters; None chooses nothing.
+        tested: Keeps the answers to the report's questions.
+        validated: Keeps the answers to the validation questions.
+        progress: Shows how far it is.
+    """
+
+    case: Case
+    plan: Plan
+    judge: Scorer
+    chooser: Scorer | None
+    tested: Archive
+    validated: Archive
+    progress: Progress
+
+    def run(self, entries: Sequence[Entry]) -> Results:
+        """Gives the results of these lines, those composed of experts' answers added."""
+        choices = self._choices(entries)
+        bar = self.progress.add_task("answering", total=len(entries))
+        records: Records = {}
+        seconds: dict[str, float] = {}
+        everywhere = self.plan.draws(self.plan.temperatures, self.plan.seeds)
+        for entry in entries:
+            self.progress.update(bar, description=f"answering: {entry.name}")
+            method = entry.make(structure(choices[entry.name].settings))
+            records[entry.name] = self._answered(method, self.tested, self.case.prompts, everywhere, self.judge)
+            temperature = choices[entry.name].settings[TEMPERATURE]
+            seconds |= self._seconds(entry.name, method, {temperature: everywhere[temperature]})
+            self.progress.advance(bar)
+        experts = [entry for entry in entries if entry.name.startswith(EXPERT)]
+        if len(experts) > 1:
+            self._compose(experts, records, choices)
+        return Results(records, choices, seconds)
+
+    def _choices(self, entries: Sequence[Entry]) -> dict[str, Choice]:
+        """What validation chooses for each line, the temperature last."""
+        bar = self.progress.add_task("choosing", total=len(entries))
+        found = {}
+        for entry in entries:
+            self.progress.update(bar, description=f"choosing: {entry.name}")
+            start = {**entry.start, TEMPERATURE: self.plan.temperatures[0]}
+            if self.chooser is None or not self.case.validation:
+                found[entry.name] = Choice(start, None)
+            else:
+                grid = {**entry.grid, TEMPERATURE: self.plan.temperatures}
+                found[entry.name] = choose(start, grid, lambda settings, entry=entry: self._worth(entry, settings))
+            self.progress.advance(bar)
+        return found
+
+    def _worth(self, entry: Entry, settings: Settings) -> float:
+        """The mean utility to the chooser on validation questions."""
+        return float(self._validation(entry, settings).outcome.utility().mean())
+
+    def _validation(self, entry: Entry, settings: Settings) -> Answered:
+        """The answers of a line with these settings to the validation questions, scored by the chooser."""
+        assert self.chooser is not None
+        temperature = settings[TEMPERATURE]
+        planned = self.plan.draws([temperature], 1)
+        method = entry.make(structure(settings))
+        return self._answered(method, self.validated, self.case.validation, planned, self.chooser)[temperature]
+
+    def _answered(
+        self, method: Method, archive: Archive, prompts: Sequence[Prompt], planned: Draws, scorer: Scorer
+    ) -> dict[float, Answered]:
+        """A method's answers and their worth at each temperature."""
+        texts: dict[Run, list[str]] = {}
+        scores: dict[Run, Scores] = {}
+        for run in runs(method, self.case.preferences, planned):
+            texts[run] = answered(method, run, archive, self.plan.max_new_tokens)
+            scores[run] = scorer.score(prompts, texts[run])
+        found = {}
+        for temperature, seeds in planned.items():
+            of = {
+                asked: [Run(method.name, asked if method.listens else (), temperature, seed) for seed in seeds]
+                for asked in self.case.preferences
+            }
+            outcome = Outcome({asked: [scores[run] for run in listed] for asked, listed in of.items()})
+            found[temperature] = Answered(outcome, {asked: [texts[r] for r in listed] for asked, listed in of.items()})
+        return found
+
+    def _seconds(self, name: str, method: Method, planned: Draws) -> dict[str, float]:
+        """How long the runs took, if all were measured."""
+        listed = [self.tested.seconds(run) for run in runs(method, self.case.preferences, planned)]
+        known = [one for one in listed if one is not None]
+        return {name: sum(known)} if len(known) == len(listed) else {}
+
+    def _compose(self, experts: Sequence[Entry], records: Records, choices: dict[str, Choice]) -> None:
+        """Adds the best single expert for each preference, chosen on validation, and the judge's own choice."""
+        names = [entry.name for entry in experts]
+        tested = {t: [records[name][t] for name in names] for t in self.plan.temperatures}
+        start = {TEMPERATURE: self.plan.temperatures[0]}
+        records[ORACLE] = {t: composed(found, oracle(found)) for t, found in tested.items()}
+        choices[ORACLE] = Choice(start, None)
+        if self.chooser is None or not self.case.validation:
+            return
+        validated = {
+            t: [self._validation(entry, {**entry.start, TEMPERATURE: t}) for entry in experts]
+            for t in self.plan.temperatures
+        }
+        picks = {t: best_single(found) for t, found in validated.items()}
+        records[BEST_SINGLE] = {t: composed(found, always(picks[t], found[0])) for t, found in tested.items()}
+        single = {t: composed(found, always(picks[t], found[0])) for t, found in validated.items()}
+        freely = {t: composed(found, oracle(found)) for t, found in validated.items()}
+        for name, known in ((BEST_SINGLE, single), (ORACLE, freely)):
+            grid = {TEMPERATURE: self.plan.temperatures}
+            choices[name] = choose(start, grid, lambda s, k=known: float(k[s[TEMPERATURE]].outcome.utility().mean()))
+
+
+def structure(settings: Settings) -> Settings:
+    """The settings without the temperature."""
+    return {name: value for name, value in settings.items() if name != TEMPERATURE}

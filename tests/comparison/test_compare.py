@@ -1,0 +1,99 @@
+"""A user's own case, from model folder to report: adapters made by PEFT, own questions, a classifier as the judge."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from test_learned import tiny_classifier
+from tiny_bundle import tiny_base, tiny_tokenizer
+
+import compare as command
+from mixture import Mixture
+
+NAMES = ("warm", "short", "plain")
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders as a user has them."""
+    folder = tmp_path_factory.mktemp("own")
+    tokenizer = tiny_tokenizer(folder / "tokenizer")
+    base = tiny_base(tokenizer)
+    base.save_pretrained(folder / "base")
+    tokenizer.save_pretrained(folder / "base")
+    for seed, name in enumerate(NAMES):
+        torch.manual_seed(seed)
+        model = get_peft_model(tiny_base(tokenizer), LoraConfig(r=2, lora_alpha=4, target_modules=["v_proj"]))
+        for key, parameter in model.named_parameters():
+            if "lora_B" in key:
+                torch.nn.init.normal_(parameter)
+        model.save_pretrained(folder / name)
+    classifier = tiny_classifier(tokenizer, list(NAMES), problem_type="multi_label_classification")
+    classifier.save_pretrained(folder / "classifier")
+    tokenizer.save_pretrained(folder / "classifier")
+    for name, texts in {"test": ("What is it?", "Rain?", "be kind"), "validation": ("A volcano?", "mountain")}.items():
+        rows = [json.dumps({"messages": [{"role": "user", "content": text}]}) + "\n" for text in texts]
+        (folder / f"{name}.jsonl").write_text("".join(rows))
+    return folder
+
+
+@pytest.fixture
+def arguments(own: Path) -> list[str]:
+    config = {
+        "base": str(own / "base"), "experts": {name: str(own / name) for name in NAMES},
+        "prompts": str(own / "test.jsonl"), "validation": str(own / "validation.jsonl"),
+        "scorers": [f"classifier:{own / 'classifier'}"], "temperatures": [1.0, 0.0], "max_new_tokens": 4,
+        "methods": ["base", "expert-*", "soup-uniform", "soup-ties", "fixed-logit"], "preferences": ["warm+short"],
+    }  # fmt: skip
+    (own / "config.yaml").write_text(json.dumps(config))
+    return ["--config", str(own / "config.yaml")]
+
+
+def test_own_models_are_compared_without_gold_judge_and_without_decoding_twice(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    output = ["--output", str(tmp_path)]
+    assert command.main([*arguments, *output]) == 0
+    assert "The highest utility is that of" in capsys.readouterr().out
+    files = ("report.json", "report.md", "report.html", "responses.jsonl")
+    first = [(tmp_path / name).read_bytes() for name in files]
+    monkeypatch.setattr(Mixture, "step", None)
+    assert command.main([*arguments, *output]) == 0
+    assert [(tmp_path / name).read_bytes() for name in files] == first
+    report = json.loads(first[0])
+    plain = ["base", *(f"expert-{name}" for name in NAMES), "soup-uniform", "soup-ties", "fixed-logit"]
+    assert list(report["methods"]) == [*plain, "expert-oracle", "expert-best"]
+    assert report["reference"] == "fixed-logit"
+    assert not report["soups"]["soup-uniform"]["broken"]
+    assert report["soups"]["soup-uniform"]["error"] < 1e-5
+    assert report["soups"]["soup-ties"]["error"] > 0.05
+    assert report["settings"]["judge"] == report["settings"]["chooser"] == "classifier"
+    rows = [json.loads(line) for line in first[3].decode().split("\n")[:-1]]
+    assert {row["method"] for row in rows} == set(report["methods"])
+    assert {row["messages"][0]["content"] for row in rows} == {"What is it?", "Rain?", "be kind"}
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--scorers", '["gold"]'], "the gold judge knows questions of the miniature world alone"),
+        (["--scorers", '["taste"]'], "a scorer must be gold, learned or classifier:FOLDER, got 'taste'"),
+        (["--preferences", '["warm+rude"]'], "preferences must be of warm, short, plain joined by +, got rude"),
+        (["--experts", "null"], "base and experts must be given together"),
+        (["--reference", "pcm-anchored"], "the reference must be one of base"),
+        (["--seeds", "0"], "seeds must be at least 1, got 0"),
+        (["--bundle", "/nowhere", "--base", "null", "--experts", "null"], "must be a folder that holds bundle.json"),
+    ],
+)
+def test_a_mistake_is_one_line(arguments, tmp_path, more, said, capsys):
+    assert command.main([*arguments, "--output", str(tmp_path), *more]) == 1
+    told = capsys.readouterr().err.strip()
+    assert said in told
+    assert told.count("\n") == 0
+
+
+def test_questions_of_the_report_are_never_chosen_on(arguments, own, tmp_path, capsys):
+    assert command.main([*arguments, "--validation", str(own / "test.jsonl"), "--output", str(tmp_path)]) == 1
+    assert "choices must be made on other questions than the report's, got 3 in both lists" in capsys.readouterr().err

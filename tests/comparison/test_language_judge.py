@@ -1,0 +1,117 @@
+"""A judge behind a local endpoint that is as partial, forgetful and broken as real ones are."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from comparison.language_judge import LanguageJudge
+from experts.miniature.corpus import Prompt
+
+PROMPTS = [Prompt([{"role": "user", "content": text}], "") for text in ("Why?", "How?", "What?")]
+
+
+class Endpoint(HTTPServer):
+    """Answers every question by a function of its text, and remembers the questions."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.bodies: list[dict[str, object]] = []
+        self.keys: list[str | None] = []
+        self.failures: list[int] = []
+        self.says: Callable[[str], str] = lambda text: "tie"
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/v1/"
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:  # the server's own name for it
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.bodies.append(body)
+        self.server.keys.append(self.headers["Authorization"])
+        status = self.server.failures.pop(0) if self.server.failures else 200
+        text = self.server.says(body["messages"][0]["content"]) if self.path == "/v1/chat/completions" else "nowhere"
+        reply = json.dumps({"choices": [{"message": {"content": text}}]}).encode()
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(reply)
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    with Endpoint() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def judge(endpoint: Endpoint, folder: Path, **settings: object) -> LanguageJudge:
+    return LanguageJudge(endpoint.url, "some-model", folder, " and ".join, patience=0.0, **settings)
+
+
+def longer(text: str) -> str:
+    first, second = (part.split("\n\n")[0] for part in (text.split("Answer A:\n")[1], text.split("Answer B:\n")[1]))
+    return "A" if len(first) > len(second) else "B" if len(second) > len(first) else "tie"
+
+
+def test_who_is_better_in_both_orders_wins(endpoint: Endpoint, tmp_path: Path):
+    endpoint.says = longer
+    ours, theirs = ["a long one", "x", "same"], ["short", "longer", "size"]
+    assert judge(endpoint, tmp_path).wins(PROMPTS, ours, theirs, ("warm", "short")).tolist() == [1.0, 0.0, 0.5]
+    question = endpoint.bodies[0]["messages"][0]["content"]
+    assert "prefers: warm and short" in question
+    assert "user: Why?" in question
+    assert endpoint.bodies[0]["temperature"] == 0
+    assert len(endpoint.bodies) == 6
+
+
+@pytest.mark.parametrize("always", ["A", "B", "tie", "I cannot say."])
+def test_a_judge_who_looks_at_the_place_alone_decides_nothing(endpoint: Endpoint, tmp_path: Path, always: str):
+    endpoint.says = lambda text: always
+    assert judge(endpoint, tmp_path).wins(PROMPTS[:1], ["one"], ["two"], ("warm",)).tolist() == [0.5]
+
+
+def test_a_win_and_a_tie_are_no_win(endpoint: Endpoint, tmp_path: Path):
+    endpoint.says = lambda text: "A" if "Answer A:\none" in text else "tie"
+    assert judge(endpoint, tmp_path).wins(PROMPTS[:1], ["one"], ["two"], ("warm",)).tolist() == [0.5]
+
+
+def test_the_last_word_of_a_long_reply_counts(endpoint: Endpoint, tmp_path: Path):
+    endpoint.says = lambda text: f"Answer A has its points, so has B. My verdict: **{longer(text)}**."
+    assert judge(endpoint, tmp_path).wins(PROMPTS[:1], ["longer"], ["one"], ("warm",)).tolist() == [1.0]
+
+
+def test_nothing_is_asked_twice_not_even_after_a_stop(endpoint: Endpoint, tmp_path: Path):
+    endpoint.says = longer
+    first = judge(endpoint, tmp_path).wins(PROMPTS[:2], ["aa", "b"], ["a", "bb"], ("warm",))
+    again = judge(endpoint, tmp_path).wins(PROMPTS, ["aa", "b", "c"], ["a", "bb", "cc"], ("warm",))
+    assert again.tolist() == [*first.tolist(), 0.0]
+    assert len(endpoint.bodies) == 6
+
+
+def test_what_passes_is_waited_for_and_what_does_not_is_said(endpoint: Endpoint, tmp_path: Path):
+    endpoint.failures, endpoint.says = [503, 429], longer
+    assert judge(endpoint, tmp_path).wins(PROMPTS[:1], ["aa"], ["a"], ("warm",)).tolist() == [1.0]
+    endpoint.failures = [401]
+    with pytest.raises(ValueError, match="must reply with a chat completion, got status 401"):
+        judge(endpoint, tmp_path / "other").wins(PROMPTS[:1], ["aa"], ["a"], ("warm",))
+    endpoint.failures = [500] * 3
+    with pytest.raises(ValueError, match="got status 500"):
+        judge(endpoint, tmp_path / "third", attempts=3).wins(PROMPTS[:1], ["aa"], ["a"], ("warm",))
+    assert not list((tmp_path / "third").rglob("*"))
+
+
+def test_a_key_goes_into_the_header_and_into_no_file(endpoint: Endpoint, tmp_path: Path):
+    judge(endpoint, tmp_path, key="secret-key").wins(PROMPTS[:1], ["aa"], ["a"], ("warm",))
+    assert set(endpoint.keys) == {"Bearer secret-key"}
+    assert not any("secret-key" in path.read_text() for path in tmp_path.rglob("*.json"))

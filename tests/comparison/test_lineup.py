@@ -1,0 +1,75 @@
+"""Every line of a comparison is what its name says, whatever settings are chosen for it."""
+
+from dataclasses import replace
+
+import pytest
+from scripted import Echo
+
+from comparison.lineup import Tempered, keyed, lineup
+from comparison.soups import Soup
+from decoding.sampling import Sampling
+from mixture import Mixture
+
+SOUPS = ["soup-uniform", "soup-best", "soup-ties", "soup-dare", "soup-factors"]
+QUESTIONS = [[{"role": "user", "content": text}] for text in ("What is a volcano?", "mountain")]
+GREEDY = Sampling(temperature=0.0, max_new_tokens=8)
+
+
+def lines(mixture: Mixture):
+    return lineup(mixture, lambda asked, rng: "be warm", lambda asked, rng: "be warm", None, None)
+
+
+def test_a_bundle_is_compared_in_all_its_lines_and_own_models_in_those_they_have(mixture: Mixture):
+    experts = [f"expert-{name}" for name in mixture.names]
+    soups = [name + suffix for name in SOUPS for suffix in ("", "-prompted")]
+    fixed = ["fixed-probability", "fixed-logit", "fixed-anchored", "fixed-uniform-tempered"]
+    own = ["base", "prompt-preference", *experts, *soups, "soup-uniform-tempered", *fixed]
+    assert [entry.name for entry in lines(replace(mixture, pcm=None, reader=None))] == own
+    assert [entry.name for entry in lines(mixture)] == [*own, "pcm-anchored", "pcm-text"]
+    assert all(entry.note and entry.cost for entry in lines(mixture))
+
+
+def test_other_settings_have_another_name_so_that_no_answers_are_mistaken(mixture: Mixture):
+    for entry in lines(mixture):
+        names = {entry.make(dict(entry.start)).name}
+        for setting, values in entry.grid.items():
+            names |= {entry.make(entry.start | {setting: value}).name for value in values}
+        assert len(names) == 1 + sum(len(set(values) - {1.0}) for values in entry.grid.values()), entry.name
+    assert keyed("soup", {"share cold": 0.5, "scale": 2.0}) == "soup@scale=2_share-cold=0.5"
+    assert keyed("base", {}) == "base"
+
+
+def test_scale_and_shares_are_the_weights_of_the_best_soup(mixture: Mixture):
+    best = next(entry for entry in lines(mixture) if entry.name == "soup-best")
+    soup = best.make(best.start | {"scale": 3.0, "share concise": 0.5})
+    assert isinstance(soup, Soup)
+    assert soup.weights(("friendly", "concise")) == {"friendly": 1.5, "concise": 0.75}
+    assert best.soup is not None
+    found = best.soup(best.start).checked([("friendly", "concise"), ("unfriendly", "concise")])
+    assert found.error < 1e-5
+    assert found.promised
+
+
+def test_every_soup_answers_otherwise_than_the_others_and_as_before_after_them(mixture: Mixture):
+    """All share one pot: what stood in it for another method must not be served."""
+    by_name = {entry.name: entry for entry in lines(mixture)}
+    answers = {}
+    for name in [*SOUPS, *SOUPS]:
+        method = by_name[name].make(by_name[name].start | ({"scale": 3.0} if name == "soup-best" else {}))
+        found = tuple(method.respond(QUESTIONS, ("friendly", "concise"), GREEDY, 0))
+        assert answers.setdefault(name, found) == found
+    assert len(set(answers.values())) == len(SOUPS)
+
+
+def test_a_prompted_soup_reads_the_preference_too(mixture: Mixture):
+    by_name = {entry.name: entry.make(entry.start) for entry in lines(mixture) if entry.name.startswith("soup-uniform")}
+    in_front = [[{"role": "system", "content": "be warm"}, *one] for one in QUESTIONS]
+    prompted = by_name["soup-uniform-prompted"].respond(QUESTIONS, ("friendly", "concise"), GREEDY, 0)
+    assert prompted == by_name["soup-uniform"].respond(in_front, ("friendly", "concise"), GREEDY, 0)
+
+
+@pytest.mark.parametrize(("tempering", "said"), [(0.5, "0.5"), (1.0, "1")])
+def test_a_tempered_method_is_the_same_method_cooler(tempering: float, said: str):
+    method = Tempered("cool", Echo("hears"), tempering)
+    assert method.listens
+    assert method.respond(QUESTIONS[:1], ("warm",), Sampling(1.0), 3) == [f"What is a volcano? warm {said} 3"]

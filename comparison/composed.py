@@ -5,6 +5,7 @@ Knows outcomes and texts of answers. Does not know models.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +74,8 @@ def _taken(scores: Sequence[Scores], who: NDArray[np.int64]) -> Scores:
         return np.stack([read(one) for one in scores])[who, np.arange(len(who))]
 
     names = scores[0].dimensions
-    return Scores(
-        pick(lambda one: one.quality), {name: pick(lambda one, name=name: one.dimensions[name]) for name in names}
-    )
+    return Scores(pick(lambda one: one.quality), {name: pick(partial(_dimension, name)) for name in names})
+
+
+def _dimension(name: str, scores: Scores) -> NDArray[np.float64]:
+    return scores.dimensions[name]

@@ -79,7 +79,7 @@ class ClassifierScorer:
         Raises:
             ValueError: If there is no label for a dimension.
         """
-        labels = {str(name): int(place) for name, place in model.config.label2id.items()}
+        labels = {str(name): int(place) for name, place in (model.config.label2id or {}).items()}
         if missing := [name for name in names if name not in labels]:
             raise ValueError(f"a classifier must have a label for each of {list(names)}, got none for {missing}")
         self.model, self.tokenizer, self.names, self.labels = model.eval(), tokenizer, tuple(names), labels

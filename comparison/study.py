@@ -6,6 +6,7 @@ The judge of the report never chooses, and what chooses never sees the report's 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from rich.progress import Progress
 
@@ -128,7 +129,7 @@ class Study:
                 found[entry.name] = Choice(start, None)
             else:
                 grid = {**entry.grid, TEMPERATURE: self.plan.temperatures}
-                found[entry.name] = choose(start, grid, lambda settings, entry=entry: self._worth(entry, settings))
+                found[entry.name] = choose(start, grid, partial(self._worth, entry))
             self.progress.advance(bar)
         return found
 
@@ -188,7 +189,11 @@ class Study:
         freely = {t: composed(found, oracle(found)) for t, found in validated.items()}
         for name, known in ((BEST_SINGLE, single), (ORACLE, freely)):
             grid = {TEMPERATURE: self.plan.temperatures}
-            choices[name] = choose(start, grid, lambda s, k=known: float(k[s[TEMPERATURE]].outcome.utility().mean()))
+            choices[name] = choose(start, grid, partial(_mean_utility, known))
+
+
+def _mean_utility(known: Mapping[float, Answered], settings: Settings) -> float:
+    return float(known[settings[TEMPERATURE]].outcome.utility().mean())
 
 
 def structure(settings: Settings) -> Settings:

@@ -21,7 +21,8 @@ def pareto_front(points: ArrayLike) -> NDArray[np.bool_]:
     array = _points(points)
     as_good = (array[None, :, :] >= array[:, None, :]).all(axis=-1)  # (N, N) whether the column is as good as the row
     better = (array[None, :, :] > array[:, None, :]).any(axis=-1)
-    return ~(as_good & better).any(axis=1)
+    beaten: NDArray[np.bool_] = np.any(as_good & better, axis=1)
+    return ~beaten
 
 
 def hypervolume(points: ArrayLike, reference: ArrayLike) -> float:

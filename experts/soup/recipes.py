@@ -27,12 +27,12 @@ class Recipe:
     """A way to merge experts.
 
     Args:
-        cook: Gives the adapter for a bank and the weight of each expert.
+        cook: Gives the adapter for a bank and the weight of each expert; those with a density take that, too.
         exact: Whether its update promises to be `Σ_k w_k ΔW_k`.
         label: What it does, for reports.
     """
 
-    cook: Callable[[ExpertBank, Mapping[str, float]], Cooked]
+    cook: Callable[..., Cooked]
     exact: bool
     label: str
 

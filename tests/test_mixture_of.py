@@ -1,12 +1,14 @@
 """A mixture of any base and any experts in one call, and compiled by one option."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tiny_bundle import DIMENSIONS, tiny_base
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -38,6 +40,13 @@ def test_a_base_and_peft_folders_are_a_mixture_in_one_call(tiny_bundle: Path) ->
     assert made.dimensions[0] == Dimension("friendly", "The answer is friendly.")
     assert made.base_id == "base"
     assert spoken(Mixture.of(tiny_bundle / "base", adapters(tiny_bundle), rule="probability")) != spoken(made)
+
+
+def test_an_adapter_that_changes_nothing_is_refused_when_it_is_loaded(tiny_bundle: Path, tmp_path: Path) -> None:
+    silent = shutil.copytree(tiny_bundle / "experts" / "friendly", tmp_path / "silent") / "adapter_model.safetensors"
+    save_file({name: tensor * 1e-12 for name, tensor in load_file(silent).items()}, silent)
+    with pytest.raises(ValueError, match="'friendly' must change the base's logits"):
+        Mixture.of(tiny_bundle / "base", adapters(tiny_bundle) | {"friendly": silent.parent})
 
 
 def test_dimensions_say_what_the_experts_are_for_and_in_which_order(tiny_bundle: Path) -> None:

@@ -18,14 +18,14 @@ from pathlib import Path
 from jsonargparse import ActionConfigFile
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from transformers.utils import logging
 
 from comparison.archive import Archive
 from comparison.cases import Case, case_of, with_preferences, with_questions
-from comparison.command import command_parser
+from comparison.command import command_parser, exit_status
 from comparison.decoding import drawn
 from comparison.judged import win_rates
 from comparison.lineup import Entry, lineup, only
+from comparison.page import show
 from comparison.roles import language_judge, remembering, roles
 from comparison.scorers import Scorer
 from comparison.study import Plan, Study
@@ -189,23 +189,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser = command_parser(compare, "compare.py")
     parser.add_argument("--config", action=ActionConfigFile, help="YAML file with any of these settings")
     given = parser.parse_args(arguments)
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    errors = Console(stderr=True)
-    try:
-        report = compare(**{name: value for name, value in vars(given).items() if name != "config"})
-    except KeyboardInterrupt:
-        errors.print("stopped; what is finished is kept: the same command goes on")
-        return 130
-    except (ValueError, FileNotFoundError) as problem:
-        errors.print(str(problem), markup=False, soft_wrap=True)
-        return 1
+    settings = {name: value for name, value in vars(given).items() if name != "config"}
+    return exit_status(lambda: tell(compare(**settings)), "stopped; what is finished is kept: the same command goes on")
+
+
+def tell(report: Report) -> None:
+    """Prints what the report says, then its tables."""
     console = Console()
     for sentence in sentences(report):
         console.print(f"- {sentence}", markup=False)
-    for sheet in sheets(report):
-        console.print(sheet.rich())
-    return 0
+    show(sheets(report))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ otherwise; (2) answers are greedy unless a temperature is given; (3) without a p
 """
 
 import inspect
+import logging
 import os
 import sys
 import warnings
@@ -162,14 +163,14 @@ def _require_places(prompts: str | None, output: str | None, trace: str | None) 
 
 def _load(bundle: str, rule: str | None, revision: str | None, device: str, compile: bool) -> "Mixture":
     import torch
-    from transformers.utils import logging
+    from transformers.utils import logging as transformers_logging
 
     from mixture import Mixture
 
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"--device must be one that this machine has, got {device} without CUDA")
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
     return Mixture.load(bundle, rule=rule, revision=revision, device=device, compile=compile)
 
 
@@ -285,6 +286,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     # Threads that spin while they wait slow small models down a hundredfold on a machine that has other work.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for talker in ("torchao", "torch.utils._pytree"):  # transformers imports torchao where it finds it
+        logging.getLogger(talker).setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("default", UserWarning)

@@ -10,20 +10,20 @@ like a better method is sharpening; (3) intervals over questions; (4) the expert
 
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from transformers.utils import logging
 
 import bundle as bundles
 from comparison.archive import Archive
 from comparison.chain import answer_all, draws, score_all
 from comparison.combinations import combinations
-from comparison.command import command_parser
+from comparison.command import command_parser, exit_status
 from comparison.decoding import drawn
 from comparison.methods import Phrase, all_methods, controlled_name
-from comparison.page import page, sheets
+from comparison.page import page, sheets, show
 from comparison.reading import accuracies
 from comparison.report import Report, report_of
 from comparison.scorers import GoldScorer
@@ -107,21 +107,8 @@ def _archive(output: Path, identity: str, questions: list[Prompt], max_new_token
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command and gives its exit status: a mistake is one line on standard error."""
     given = command_parser(compare, "python -m comparison").parse_args(arguments)
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    errors = Console(stderr=True)
-    try:
-        report = compare(given.bundle, given.output, given.seeds, given.quick, given.max_new_tokens)
-    except KeyboardInterrupt:
-        errors.print("stopped; what is finished is kept: the same command goes on")
-        return 130
-    except (ValueError, FileNotFoundError) as problem:
-        errors.print(str(problem), markup=False, soft_wrap=True)
-        return 1
-    console = Console()
-    for sheet in sheets(report):
-        console.print(sheet.rich())
-    return 0
+    work = partial(compare, given.bundle, given.output, given.seeds, given.quick, given.max_new_tokens)
+    return exit_status(lambda: show(sheets(work())), "stopped; what is finished is kept: the same command goes on")
 
 
 if __name__ == "__main__":

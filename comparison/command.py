@@ -1,6 +1,6 @@
 """A function's parameters as a command's options: `--name value`, and `--name` alone for a yes or no.
 
-Knows signatures and docstrings. Does not know what a command does.
+Knows signatures, docstrings and exit statuses. Does not know what a command does.
 """
 
 import inspect
@@ -9,6 +9,8 @@ from typing import Any
 
 import docstring_parser
 from jsonargparse import ArgumentParser
+from rich.console import Console
+from transformers.utils import logging
 
 
 def command_parser(function: Callable[..., Any], prog: str) -> ArgumentParser:
@@ -22,3 +24,24 @@ def command_parser(function: Callable[..., Any], prog: str) -> ArgumentParser:
     for name in sorted(flags):  # a bare flag, where the parser of functions would want `--name true`
         parser.add_argument(f"--{name}", action="store_true", help=told[name])
     return parser
+
+
+def exit_status(work: Callable[[], object], stopped: str) -> int:
+    """Does the work of a command and gives its exit status: a mistake is one line on standard error.
+
+    Args:
+        work: Everything that may go wrong.
+        stopped: What to say to whoever interrupts it.
+    """
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    errors = Console(stderr=True)
+    try:
+        work()
+    except KeyboardInterrupt:
+        errors.print(stopped, markup=False, soft_wrap=True)
+        return 130
+    except (ValueError, FileNotFoundError) as problem:
+        errors.print(str(problem), markup=False, soft_wrap=True)
+        return 1
+    return 0

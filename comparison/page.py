@@ -3,10 +3,11 @@
 Knows the report's shape. Does not know how a number came about.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
 Report = Mapping[str, Any]
@@ -39,6 +40,13 @@ class Sheet:
         for row in self.rows:
             table.add_row(*row)
         return table
+
+
+def show(tables: Iterable[Sheet]) -> None:
+    """Prints tables to the terminal."""
+    console = Console()
+    for sheet in tables:
+        console.print(sheet.rich())
 
 
 def methods_sheet(report: Report, temperature: str) -> Sheet:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from experts.adapters import CONFIG_FILE
-from experts.rewards import RewardModels
+from experts.rewards import RewardModels, known
 
 ENSEMBLE_FILE = "ensemble.json"
 
@@ -84,9 +84,7 @@ class RewardEnsemble(nn.Module):
         Raises:
             ValueError: if a name is unknown.
         """
-        names = self.names if names is None else names
-        if unknown := sorted(set(names) - set(self.names)):
-            raise ValueError(f"a reward must be one of {list(self.names)}, got {unknown}")
+        names = known(names, self.names)
         sizes = torch.tensor([len(self.members[name]) for name in names], device=input_ids.device)
         asked = [member for name in names for member in self.members[name]]
         wanted = None if needed is None else needed.bool().repeat_interleave(sizes, dim=1)  # (N, members)

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from experts.adapters import CONFIG_FILE
 from experts.ensemble import RewardEnsemble, member_folders
-from experts.rewards import QUALITY, RewardModels, Rewards, names_in
+from experts.rewards import QUALITY, RewardModels, Rewards, known, names_in
 from experts.text_rewards import Classifier, Dialogues, Function, TextRewards
 
 Sources = Path | Mapping[str, str]
@@ -155,9 +155,7 @@ class SeveralRewards(nn.Module):
         Raises:
             ValueError: if a name is unknown.
         """
-        names = self.names if names is None else names
-        if unknown := sorted(set(names) - set(self.names)):
-            raise ValueError(f"rewards must be among {list(self.names)}, got {unknown}")
+        names = known(names, self.names)
         shape, device = (len(input_ids), len(names)), input_ids.device
         wanted = torch.ones(shape, dtype=torch.bool, device=device) if needed is None else needed.bool()
         scores = torch.zeros(shape, dtype=self.dtype, device=device)

@@ -47,6 +47,19 @@ class Rewards(Protocol):
         ...
 
 
+def known(asked: Sequence[str] | None, names: Sequence[str]) -> Sequence[str]:
+    """The rewards that are asked for, all where nobody says which.
+
+    Raises:
+        ValueError: if one that is asked for is not there.
+    """
+    if asked is None:
+        return names
+    if unknown := sorted(set(asked) - set(names)):
+        raise ValueError(f"rewards must be among {list(names)}, got {unknown}")
+    return asked
+
+
 class RewardModels(nn.Module):
     """Scores of `D` reward models for any response, only where they are needed."""
 
@@ -91,7 +104,7 @@ class RewardModels(nn.Module):
         names: Sequence[str] | None = None,
         needed: Tensor | None = None,
     ) -> Tensor:
-        """Raw scores `(N, D)` read at the last real token of prompt and response, zero where not needed.
+        """Raw scores `(N, D)` of what each head reads of prompt and response, zero where not needed.
 
         Args:
             input_ids: `(N, T)`, padded on either side or between prompt and response.
@@ -102,14 +115,14 @@ class RewardModels(nn.Module):
         Raises:
             ValueError: if a name is unknown.
         """
-        columns = [self._number(name) for name in (self.names if names is None else names)]
+        columns = [self.names.index(name) for name in known(names, self.names)]
         wanted = torch.zeros(len(input_ids), len(self.names), dtype=torch.bool, device=input_ids.device)
         wanted[:, columns] = True if needed is None else needed.bool()
         input_ids, attention_mask = left_aligned(input_ids, attention_mask)
         lengths, scores = attention_mask.sum(-1), self.heads[0].new_zeros(wanted.shape)
         requests, models = wanted.nonzero(as_tuple=True)  # (R,), (R,)
-        for chosen in lengths[requests].argsort(stable=True).split(self.rows_at_once):
-            rows = chosen[models[chosen].argsort(stable=True)]  # the bank wants the rows of one model together
+        for batch in lengths[requests].argsort(stable=True).split(self.rows_at_once):
+            rows = batch[models[batch].argsort(stable=True)]  # the bank wants the rows of one model together
             texts = input_ids[requests[rows]], attention_mask[requests[rows]]
             scores[requests[rows], models[rows]] = self._score_rows(*texts, models[rows])
         return scores[:, columns]
@@ -128,11 +141,6 @@ class RewardModels(nn.Module):
                 read = last_state(hidden[mine], lengths[mine])
             scores[mine] = read @ self.heads[model]
         return scores
-
-    def _number(self, name: str) -> int:
-        if name not in self.names:
-            raise ValueError(f"a reward model must be one of {list(self.names)}, got {name!r}")
-        return self.names.index(name)
 
     @classmethod
     def load(cls, folder: str | Path, base: PreTrainedModel, names: Sequence[str] | None = None) -> "RewardModels":

@@ -18,6 +18,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Batc
 
 from experts.hub import split_revision
 from experts.prompts import Conversation
+from experts.rewards import known
 
 
 class Dialogues:
@@ -78,9 +79,7 @@ class TextRewards(nn.Module):
         Raises:
             ValueError: if a name or a prompt is unknown, or a reader does not give one finite number per answer.
         """
-        names = self.names if names is None else names
-        if unknown := sorted(set(names) - set(self.names)):
-            raise ValueError(f"rewards must be among {list(self.names)}, got {unknown}")
+        names = known(names, self.names)
         wanted = torch.ones(len(input_ids), len(names), dtype=torch.bool) if needed is None else needed.bool().cpu()
         scores = torch.zeros(wanted.shape, dtype=torch.float32)
         dialogues = self._dialogues(input_ids, attention_mask, wanted.any(1).nonzero()[:, 0].tolist())

@@ -110,17 +110,7 @@ class WholeModels(nn.Module):
     def read(
         self, input_ids: Tensor, attention_mask: Tensor, rows: Rows, cache: Cache | None = None, logits_to_keep: int = 0
     ) -> Reading:
-        """Reads each request by the base and by the experts that have a row, one model after another.
-
-        Args:
-            input_ids: (B, T), the tokens that the cache does not hold yet.
-            attention_mask: (B, S), over cached and new tokens, padding on the left.
-            rows: The same for the whole life of a cache.
-            cache: From `empty_cache`, filled further in place; None reads without one.
-            logits_to_keep: Return only this many last positions, T'; 0 returns all.
-
-        Returns:
-            Logits (B, T', V) and (B, T', K, V), with the base's where an expert has no row; the base's hidden states.
+        """Reads as `ExpertBank.read` does, base and experts one model after another; arguments and result as there.
 
         Raises:
             ValueError: If the rows do not start with one base row per request, name experts that are not there, or

@@ -12,12 +12,12 @@ controller; `peft-loop`, `peft-mixed` and `separate`, other ways to exactly the 
 import os
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from transformers.utils import logging
 
 from comparison.bench.findings import Findings, machine
 from comparison.bench.lineup import ADAPTER_RANK
@@ -27,7 +27,8 @@ from comparison.bench.profiling import profile_sheet
 from comparison.bench.run import LoadPlan, Plan, measure, measure_load, profile_step, settings_of
 from comparison.bench.shapes import SHAPES
 from comparison.bench.tables import page, sheets
-from comparison.command import command_parser
+from comparison.command import command_parser, exit_status
+from comparison.page import show
 from evaluation.plots import save_plot
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
@@ -154,21 +155,9 @@ def precisions(names: Sequence[str]) -> tuple[torch.dtype, ...]:
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command and gives its exit status: a mistake is one line on standard error."""
     given = command_parser(bench, "python -m comparison.bench").parse_args(arguments)
-    logging.set_verbosity_error()
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # the profiler's own messages would break the progress bar
-    errors = Console(stderr=True)
-    try:
-        findings = bench(**vars(given))
-    except KeyboardInterrupt:
-        errors.print(f"stopped; what was measured is in {given.output}", markup=False)
-        return 130
-    except ValueError as problem:
-        errors.print(str(problem), markup=False, soft_wrap=True)
-        return 1
-    console = Console()
-    for sheet in sheets(findings):
-        console.print(sheet.rich())
-    return 0
+    work = partial(bench, **vars(given))
+    return exit_status(lambda: show(sheets(work())), f"stopped; what was measured is in {given.output}")
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def test_only_members_of_needed_rewards_are_run(folders, texts, monkeypatch):
     needed = torch.tensor([[0, 1], [0, 1], [1, 0], [0, 0], [0, 0]], dtype=torch.bool)
     torch.testing.assert_close(rewards.score(*texts, needed=needed), everything * needed)
     assert sorted(rows) == [0, 1, 2, 3, 3]
-    with pytest.raises(ValueError, match=r"one of \['ant', 'bee'\], got \['dog'\]"):
+    with pytest.raises(ValueError, match=r"rewards must be among \['ant', 'bee'\], got \['dog'\]"):
         rewards.score(*texts, names=["dog"])
 
 

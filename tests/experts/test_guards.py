@@ -73,6 +73,7 @@ def test_answers_of_which_one_is_long_are_no_sign(answers):
     mask = only(answers, 1, 2).mask
     mask[-1] = 1
     guards.look(metrics(), answers._replace(mask=mask), 1)
+    assert not guards.suspicious
 
 
 @pytest.mark.parametrize("what", ["reward", "kl", "entropy"])

@@ -4,6 +4,7 @@ from test_rewards import as_trl_leaves_it
 from test_text_rewards import IDS, MASK, dialogues  # noqa: F401 - a fixture
 from tiny_exam import tiny_classifier
 
+from experts.ensemble import RewardEnsemble
 from experts.reward_sources import SeveralRewards, chosen_names, kind_of, listed, load_rewards
 from experts.rewards import RewardModels
 from experts.text_rewards import TextRewards
@@ -72,6 +73,17 @@ def test_rewards_of_one_kind_are_asked_directly(folder, dialogues):  # noqa: F81
     assert isinstance(load_rewards(folder, tiny_classifier(), dialogues, ["bee"]), RewardModels)
     sources = {"five": "test_text_rewards:fives"}
     assert isinstance(load_rewards(sources, tiny_classifier(), dialogues, ["five"]), TextRewards)
+
+
+@pytest.mark.parametrize("kind", ["models", "ensemble", "texts", "several"])
+def test_a_reward_that_is_not_there_is_refused_whatever_the_others_are(folder, dialogues, kind):  # noqa: F811
+    text = {"five": "test_text_rewards:fives"}
+    sources = {"texts": text, "several": text | {"ant": f"{folder}/ant"}}.get(kind, {"ant": f"{folder}/ant"})
+    rewards = load_rewards(sources, tiny_classifier(), dialogues, list(sources))
+    if kind == "ensemble":
+        rewards = RewardEnsemble.read({"ant": folder / "ant"}, tiny_classifier())
+    with pytest.raises(ValueError, match=r"rewards must be among \[.*\], got \['dog'\]"):
+        rewards.score(IDS, MASK, ["dog"])
 
 
 def test_a_source_is_known_by_what_lies_there(folder, tmp_path):

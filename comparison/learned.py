@@ -11,6 +11,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from comparison.scorers import Array, Scores
+from decoding.answered import Answered
 from experts.miniature.corpus import Prompt
 from experts.prompts import encode_prompts, pad_left
 from experts.references import References, beats_reference
@@ -50,10 +51,10 @@ class LearnedScorer:
     def score(self, prompts: Sequence[Prompt], answers: Sequence[str]) -> Scores:
         """Gives the scores of one answer to each prompt."""
         asked = encode_prompts(self.tokenizer, [prompt.messages for prompt in prompts])
-        pairs = zip(asked, answers, strict=True)
-        texts = [torch.cat([question, self._answered(text)]) for question, text in pairs]
-        ids, mask = pad_left(texts, self.tokenizer.pad_token_id)
-        raw = self.rewards.score(ids, mask, (*self.names, QUALITY))  # (N, D + 1)
+        told = [self._answered(text) for text in answers]
+        ids, mask = pad_left([torch.cat(pair) for pair in zip(asked, told, strict=True)], self.tokenizer.pad_token_id)
+        texts = Answered(ids, mask, torch.tensor([len(tokens) for tokens in told]))
+        raw = self.rewards.score(texts, (*self.names, QUALITY))  # (N, D + 1)
         reference = torch.stack([self._references[repr(prompt.messages)] for prompt in prompts])
         relative = beats_reference(raw, reference).double().numpy()
         return Scores(relative[:, -1], {name: relative[:, place] for place, name in enumerate(self.names)})

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from decoding.answered import Answered
 from experts.adapters import CONFIG_FILE
 from experts.rewards import RewardModels, known
 
@@ -72,23 +73,17 @@ class RewardEnsemble(nn.Module):
         return f"mean - {self.lower_bound} std over {self.members} from {self.zeros}"
 
     @torch.no_grad()
-    def score(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor,
-        names: Sequence[str] | None = None,
-        needed: Tensor | None = None,
-    ) -> Tensor:
+    def score(self, texts: Answered, names: Sequence[str] | None = None, needed: Tensor | None = None) -> Tensor:
         """Scores `(N, D)`, zero where not needed; arguments as of `RewardModels.score`.
 
         Raises:
             ValueError: if a name is unknown.
         """
         names = known(names, self.names)
-        sizes = torch.tensor([len(self.members[name]) for name in names], device=input_ids.device)
+        sizes = torch.tensor([len(self.members[name]) for name in names], device=texts.lengths.device)
         asked = [member for name in names for member in self.members[name]]
         wanted = None if needed is None else needed.bool().repeat_interleave(sizes, dim=1)  # (N, members)
-        scores = self.models.score(input_ids, attention_mask, asked, wanted)
+        scores = self.models.score(texts, asked, wanted)
         scores = scores - scores.new_tensor([self.zeros[member] for member in asked])
         together = torch.stack([self.together(part) for part in scores.split(sizes.tolist(), dim=1)], dim=1)
         return together if needed is None else together * needed.bool()

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from decoding.answered import Answered
 from experts import ranks
 from experts.bank import ExpertBank
 from experts.prompts import pad_left
@@ -135,7 +136,7 @@ class Exam:
         )
         tokens, kept = responses.tokens, responses.mask
         numbers = prompt_numbers.repeat(count)
-        conversations = (torch.cat([prompt_ids, tokens], 1), torch.cat([prompt_mask, kept.to(prompt_mask.dtype)], 1))
+        texts = Answered.joined(prompt_ids, prompt_mask, tokens, kept)
         return Answers(
             numbers,
             experts,
@@ -147,7 +148,7 @@ class Exam:
             base_logprobs(self.bank, prompt_ids, prompt_mask, tokens, kept),
             responses.hidden,
             responses.ended,
-            *self._mark(conversations, experts, self.references.scores.to(device)[numbers], responses.ended),
+            *self._mark(texts, experts, self.references.scores.to(device)[numbers], responses.ended),
         )
 
     def _draw(self, rows: int, generators: Sequence[torch.Generator], share: slice) -> tuple[Tensor, Tensor]:
@@ -160,7 +161,7 @@ class Exam:
         return torch.cat(budgets), torch.cat(uniforms)
 
     def _mark(
-        self, conversations: tuple[Tensor, Tensor], experts: Tensor, reference_scores: Tensor, ended: Tensor
+        self, texts: Answered, experts: Tensor, reference_scores: Tensor, ended: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Own, quality and total marks, `(R,)` each; `reference_scores` is `(R, D)`."""
         names = self.rewards.names
@@ -170,7 +171,7 @@ class Exam:
             columns = torch.cat([columns, torch.full_like(columns, names.index(QUALITY))], dim=1)  # (R, 2)
         needed = torch.zeros(reference_scores.shape, dtype=torch.bool, device=experts.device)
         with torch.autocast(experts.device.type, enabled=False):  # the references were scored without it too
-            scores = self.rewards.score(*conversations, needed=needed.scatter(1, columns, True))
+            scores = self.rewards.score(texts, needed=needed.scatter(1, columns, True))
         chances = beats_reference(scores, reference_scores).gather(1, columns)
         own, quality = chances[:, 0], chances[:, 1] if QUALITY in names else torch.full_like(chances[:, 0], torch.nan)
         total = own + self.quality_weight * quality if self.quality_weight else own

@@ -1,11 +1,12 @@
-"""What a reward model's head reads of a text: its last state, or evidence gathered over all of its tokens.
+"""What a reward model's head reads of an answer: its last state, or evidence gathered over all of its tokens.
 
 Knows hidden states and token ids. Does not know adapters, training or what a score is used for.
 
 The last state is how classifiers of transformers read. It serves what shows in a text as a whole; but whether an
 answer is right shows token by token, in how likely each was, and a small trunk has no layers left to gather that at
-the end. Evidence is the last state, the mean state and the mean log-probability of the text's own tokens, all three.
-A head of H numbers reads the last state, one of 2H + 1 reads the evidence.
+the end. Evidence is the last state, the answer's mean state, the mean log-probability of its tokens, and how many they
+are. The prompt's tokens count in none of them: a question is far less likely than its answer, and would drown it. A
+head of H numbers reads the last state, one of 2H + 2 reads the evidence.
 """
 
 import torch
@@ -14,9 +15,13 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+from decoding.answered import Answered
+
 LIKELIHOOD_SCALE = 20.0
 """Mean log-probabilities differ by hundredths where states differ by ones: so one learning rate suits both."""
-ROWS_AT_ONCE = 16  # whose logits are in memory together
+LENGTH_SCALE = 25.0
+"""Tokens in an answer, to lengths of about one; for the same reason."""
+TOKENS_AT_ONCE = 2048  # whose logits are in memory together
 
 
 def last_state(hidden: Tensor, lengths: Tensor) -> Tensor:
@@ -29,34 +34,39 @@ def last_state(hidden: Tensor, lengths: Tensor) -> Tensor:
     return hidden[torch.arange(len(hidden), device=hidden.device), lengths - 1]
 
 
-def evidence(hidden: Tensor, input_ids: Tensor, attention_mask: Tensor, unembedding: Tensor) -> Tensor:
-    """The last state, the mean state and the scaled mean log-probability of the tokens, `(R, 2H + 1)`.
+def evidence_size(hidden_size: int) -> int:
+    """How many numbers the evidence of one text has."""
+    return 2 * hidden_size + 2
 
-    The first token counts in neither mean: nothing stands before it that could make it likely.
+
+def evidence(hidden: Tensor, texts: Answered, unembedding: Tensor) -> Tensor:
+    """The last state, the answer's mean state, its scaled mean log-probability and its scaled length, `(R, 2H + 2)`.
 
     Args:
-        hidden: `(R, T, H)`, padded on the right.
-        input_ids: `(R, T)`, at least two real tokens in every row.
-        attention_mask: `(R, T)`.
+        hidden: `(R, T, H)`.
+        texts: left-aligned rows, a prompt of at least one token in each.
         unembedding: weights of the language-model head, `(V, H)`.
     """
-    counted = attention_mask[:, 1:].to(unembedding.dtype)  # (R, T - 1)
-    tokens = counted.sum(-1, keepdim=True)
+    counted = texts.in_answer()[:, 1:]  # (R, T - 1)
+    tokens = counted.sum(-1, keepdim=True).clamp(min=1).to(unembedding.dtype)
     mean = (hidden[:, 1:] * counted.unsqueeze(-1)).sum(1) / tokens  # (R, H)
-    likelihood = (logprobs(hidden[:, :-1], input_ids[:, 1:], unembedding) * counted).sum(-1, keepdim=True) / tokens
-    return torch.cat([last_state(hidden, attention_mask.sum(-1)), mean, LIKELIHOOD_SCALE * likelihood], dim=-1)
+    told = logprobs(hidden[:, :-1][counted], texts.input_ids[:, 1:][counted], unembedding)  # (answer tokens,)
+    likelihood = (
+        torch.zeros_like(counted, dtype=told.dtype).masked_scatter(counted, told).sum(-1, keepdim=True) / tokens
+    )
+    scaled = [LIKELIHOOD_SCALE * likelihood, texts.answer_lengths[:, None] / LENGTH_SCALE]
+    return torch.cat([last_state(hidden, texts.lengths), mean, *scaled], dim=-1)
 
 
 def logprobs(hidden: Tensor, following: Tensor, unembedding: Tensor) -> Tensor:
-    """Log-probabilities `(R, T)` of the tokens that follow each state, a few rows at a time to bound memory."""
-    parts = zip(hidden.split(ROWS_AT_ONCE), following.split(ROWS_AT_ONCE), strict=True)
+    """Log-probabilities `(N,)` of the tokens that follow each state `(N, H)`, some at a time to bound memory."""
+    parts = zip(hidden.split(TOKENS_AT_ONCE), following.split(TOKENS_AT_ONCE), strict=True)
     return torch.cat([_logprobs(states, ids, unembedding) for states, ids in parts])
 
 
 def _logprobs(hidden: Tensor, following: Tensor, unembedding: Tensor) -> Tensor:
-    logits = (hidden @ unembedding.T).to(unembedding.dtype)  # (R, T, V)
-    flat = -cross_entropy(logits.flatten(0, 1), following.flatten(), reduction="none")  # in one row, twice as fast
-    return flat.view(following.shape)
+    logits = (hidden @ unembedding.T).to(unembedding.dtype)  # (N, V)
+    return -cross_entropy(logits, following, reduction="none")
 
 
 class EvidenceClassifier(PreTrainedModel):
@@ -80,13 +90,14 @@ class EvidenceClassifier(PreTrainedModel):
         self.base_model_prefix = language_model.base_model_prefix
         setattr(self, self.base_model_prefix, language_model.base_model)
         self.register_buffer("unembedding", head.weight.detach(), persistent=False)
-        width = 2 * head.weight.shape[1] + 1
-        self.score = nn.Linear(width, 1, bias=False, dtype=head.weight.dtype)
+        self.score = nn.Linear(evidence_size(head.weight.shape[1]), 1, bias=False, dtype=head.weight.dtype)
         nn.init.normal_(self.score.weight, std=self.config.get_text_config().initializer_range)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, **ignored: object) -> SequenceClassifierOutput:
-        """The scores `(R, 1)` of texts `(R, T)`, padded on the right."""
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, answer_lengths: Tensor, **ignored: object
+    ) -> SequenceClassifierOutput:
+        """The scores `(R, 1)` of texts `(R, T)` padded on the right, whose last `answer_lengths` tokens are answers."""
         hidden = self.base_model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).last_hidden_state
-        read = evidence(hidden, input_ids, attention_mask, self.unembedding)
+        read = evidence(hidden, Answered(input_ids, attention_mask, answer_lengths), self.unembedding)
         with torch.autocast(read.device.type, enabled=False):  # hundredths of a nat would be lost in bfloat16
             return SequenceClassifierOutput(logits=self.score(read))

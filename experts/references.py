@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import pad
 
+from decoding.answered import Answered
 from experts.bank import ExpertBank
 from experts.prompts import pad_left
 from experts.rewards import Rewards
@@ -70,8 +71,7 @@ def sample_references(
         nobody = torch.full((len(ids),), -1, device=device)
         budgets = torch.full((len(ids),), max_new_tokens, device=device)
         answers = sample_by_length(bank, ids, mask, nobody, budgets, uniforms, end_id, pad_id)
-        answered = torch.cat([mask, answers.mask.to(mask.dtype)], dim=1)
-        scores = rewards.score(torch.cat([ids, answers.tokens], dim=1), answered)
+        scores = rewards.score(Answered.joined(ids, mask, answers.tokens, answers.mask))
         parts.append(_widened(References(answers.tokens, answers.mask, scores), max_new_tokens, pad_id))
         if on_batch is not None:
             on_batch(start + len(ids))

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from decoding.answered import Answered
 from experts.adapters import CONFIG_FILE
 from experts.ensemble import RewardEnsemble, member_folders
 from experts.rewards import QUALITY, RewardModels, Rewards, known, names_in
@@ -143,25 +144,19 @@ class SeveralRewards(nn.Module):
         """The versions of all parts."""
         return "".join(part.version for part in self.parts)
 
-    def score(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor,
-        names: Sequence[str] | None = None,
-        needed: Tensor | None = None,
-    ) -> Tensor:
+    def score(self, texts: Answered, names: Sequence[str] | None = None, needed: Tensor | None = None) -> Tensor:
         """Raw scores `(N, D)`, zero where not needed; arguments as of `RewardModels.score`.
 
         Raises:
             ValueError: if a name is unknown.
         """
         names = known(names, self.names)
-        shape, device = (len(input_ids), len(names)), input_ids.device
+        shape, device = (len(texts.lengths), len(names)), texts.lengths.device
         wanted = torch.ones(shape, dtype=torch.bool, device=device) if needed is None else needed.bool()
         scores = torch.zeros(shape, dtype=self.dtype, device=device)
         for part in self.parts:
             columns = [column for column, name in enumerate(names) if name in part.names]
             if columns and wanted[:, columns].any():
                 asked = [names[column] for column in columns]
-                scores[:, columns] = part.score(input_ids, attention_mask, asked, wanted[:, columns]).to(self.dtype)
+                scores[:, columns] = part.score(texts, asked, wanted[:, columns]).to(self.dtype)
         return scores

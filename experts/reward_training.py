@@ -15,7 +15,7 @@ import json
 import multiprocessing
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from queue import Queue
@@ -32,22 +32,25 @@ from torch.utils.data import DataLoader
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase, TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import RewardConfig, RewardTrainer
+from trl.trainer.reward_trainer import DataCollatorForPreference
 
+from decoding.answered import Answered
 from experts.ensemble import ENSEMBLE_FILE, RewardEnsemble, member_folder
 from experts.labelled_pairs import most_pairs_first, read_split, rendered
 from experts.prompts import Conversation, pad_left
 from experts.readout import EvidenceClassifier
 from experts.reward_progress import Report, StepReport, show_progress
 from experts.reward_sources import listed
-from experts.rewards import RewardModels
 
 METRICS_FILE = "metrics.json"
+SIDES = ("chosen", "rejected")
 
 
 def tokenize_pairs(pairs: datasets.Dataset, tokenizer: PreTrainedTokenizerBase) -> datasets.Dataset:
     """The pairs as token ids `chosen_ids` and `rejected_ids`; a `prompt` column goes in front of both answers.
 
-    Conversations are rendered by the tokenizer's chat template, texts are taken as they are.
+    Conversations are rendered by the tokenizer's chat template, texts are taken as they are. `chosen_answer` and
+    `rejected_answer` are the tokens that the answers have, `length` those of the longer text.
 
     Raises:
         ValueError: if a column is missing, a text is empty, or an answer repeats its prompt.
@@ -56,23 +59,40 @@ def tokenize_pairs(pairs: datasets.Dataset, tokenizer: PreTrainedTokenizerBase) 
     if missing:
         raise ValueError(f"pairs must have the columns chosen and rejected, got {pairs.column_names}")
     prompts = pairs["prompt"] if "prompt" in pairs.column_names else [""] * len(pairs)
-    columns = {
-        f"{side}_ids": tokenizer(_joined(prompts, pairs[side], tokenizer), add_special_tokens=False)["input_ids"]
-        for side in ("chosen", "rejected")
-    }
-    return datasets.Dataset.from_dict(columns)
+    columns: dict[str, list[Any]] = {}
+    for side in SIDES:
+        texts = _rendered(prompts, pairs[side], tokenizer)
+        asked, whole = (_ids(part, tokenizer) for part in ([prompt for prompt, _ in texts], map("".join, texts)))
+        columns[f"{side}_ids"] = whole
+        columns[f"{side}_answer"] = [len(ids) - len(before) for ids, before in zip(whole, asked, strict=True)]
+    longer = [max(map(len, pair)) for pair in zip(*(columns[f"{side}_ids"] for side in SIDES), strict=True)]
+    return datasets.Dataset.from_dict(columns | {"length": longer})
 
 
-def _joined(
+def _ids(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
+    ids: list[list[int]] = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+    return ids
+
+
+def _rendered(
     prompts: Sequence[str | Conversation], answers: Sequence[str | Conversation], tokenizer: PreTrainedTokenizerBase
-) -> list[str]:
+) -> list[tuple[str, str]]:
     texts = [rendered(prompt, answer, tokenizer) for prompt, answer in zip(prompts, answers, strict=True)]
     for prompt, answer in texts:
         if not prompt + answer:
             raise ValueError("a text must not be empty, got an empty prompt with an empty answer")
         if prompt and answer.startswith(prompt):
             raise ValueError(f"an answer must not repeat its prompt when there is a prompt column, got {answer!r}")
-    return [prompt + answer for prompt, answer in texts]
+    return texts
+
+
+class AnswerCollator(DataCollatorForPreference):
+    """TRL's batches of texts, chosen ones first, with the lengths of the answers in them."""
+
+    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        """Pads the texts and lays the answers' lengths beside them."""
+        lengths = [example[f"{side}_answer"] for side in SIDES for example in examples]
+        return super().torch_call(examples) | {"answer_lengths": torch.tensor(lengths)}
 
 
 def calibration_error(margins: Tensor, bins: int = 10) -> float:
@@ -145,6 +165,7 @@ def train_reward(
         model=_evidence_classifier(base, seed) if evidence else str(base),
         args=_arguments(output, learning_rate, epochs, batch_size, centering, seed),
         train_dataset=tokenize_pairs(pairs, tokenizer),
+        data_collator=AnswerCollator(tokenizer.pad_token_id) if evidence else None,
         processing_class=tokenizer,
         peft_config=LoraConfig(task_type=TaskType.SEQ_CLS, r=rank, lora_alpha=alpha, target_modules="all-linear"),
         callbacks=list(callbacks),
@@ -193,6 +214,8 @@ def _arguments(
         warmup_steps=10,
         num_train_epochs=epochs,
         per_device_train_batch_size=batch_size,
+        train_sampling_strategy="group_by_length",  # else half of a batch is padding
+        remove_unused_columns=False,  # the lengths of texts and answers
         center_rewards_coefficient=centering,
         dataloader_pin_memory=not on_cpu,
         seed=seed,
@@ -230,7 +253,7 @@ def measure_ensemble(base: str | Path, folder: Path, held_out: datasets.Dataset)
     tokenizer, model = _tokenizer(base), AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     models = RewardEnsemble.read({folder.name: folder}, model).models
     tokens = tokenize_pairs(held_out, tokenizer)
-    chosen, rejected = (_scores(models, tokens[f"{side}_ids"][:], tokenizer) for side in ("chosen", "rejected"))
+    chosen, rejected = (models.score(_answered(tokens, side, tokenizer)) for side in SIDES)
     margins, zeros = chosen - rejected, (chosen + rejected).mean(0) / 2  # (N, members), (members,)
     members = [{**worth(margins[:, number]), "zero": float(zeros[number])} for number in range(margins.shape[1])]
     metrics = {**worth(margins.mean(1)), "held_out_pairs": len(margins), "members": members}
@@ -238,9 +261,10 @@ def measure_ensemble(base: str | Path, folder: Path, held_out: datasets.Dataset)
     return metrics
 
 
-def _scores(models: RewardModels, texts: Sequence[list[int]], tokenizer: PreTrainedTokenizerBase) -> Tensor:
-    ids, mask = pad_left([torch.tensor(text) for text in texts], int(tokenizer.pad_token_id))
-    return models.score(ids, mask)
+def _answered(tokens: datasets.Dataset, side: str, tokenizer: PreTrainedTokenizerBase) -> Answered:
+    """One side of tokenized pairs."""
+    ids, mask = pad_left([torch.tensor(text) for text in tokens[f"{side}_ids"]], int(tokenizer.pad_token_id))
+    return Answered(ids, mask, torch.tensor(tokens[f"{side}_answer"][:]))
 
 
 def _train_in_worker(

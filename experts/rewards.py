@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from decoding.answered import Answered
 from experts.adapters import CONFIG_FILE, Adapter, read_adapter, write_adapter
 from experts.bank import ExpertBank
-from experts.readout import evidence, last_state
+from experts.readout import evidence, evidence_size, last_state
 
 QUALITY = "quality"
 HEAD_WEIGHT = "score.weight"
@@ -32,14 +33,8 @@ class Rewards(Protocol):
         """Tells apart rewards that have the same names and parameters but score differently; mostly empty."""
         ...
 
-    def score(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor,
-        names: Sequence[str] | None = None,
-        needed: Tensor | None = None,
-    ) -> Tensor:
-        """Raw scores `(N, D)` of prompts with responses `(N, T)`, zero where not needed."""
+    def score(self, texts: Answered, names: Sequence[str] | None = None, needed: Tensor | None = None) -> Tensor:
+        """Raw scores `(N, D)` of answers, zero where not needed."""
         ...
 
     def parameters(self) -> Iterator[nn.Parameter]:
@@ -77,12 +72,13 @@ class RewardModels(nn.Module):
 
         Args:
             bank: one adapter per reward model over the trunk.
-            heads: weight `(H,)` or `(2H + 1,)` of each model's linear head; its size says what it reads (`readout`).
+            heads: weight `(H,)` or `(2H + 2,)` of each model's linear head; its size says what it reads (`readout`).
             unembedding: weights `(V, H)` of the base's language-model head, for heads that read evidence.
             rows_at_once: rows in one pass of the trunk; bounds memory.
 
         Raises:
-            ValueError: if the heads and the adapters have different names, or evidence cannot be read.
+            ValueError: if the heads and the adapters have different names, a head has another size, or evidence cannot
+                be read.
         """
         super().__init__()
         if set(heads) != set(bank.names):
@@ -92,23 +88,21 @@ class RewardModels(nn.Module):
         self.heads = nn.ParameterList([nn.Parameter(heads[name].detach(), requires_grad=False) for name in bank.names])
         self.rows_at_once = rows_at_once
         self.hidden_size = int(bank.base.config.get_text_config().hidden_size)
+        sizes = {self.hidden_size, evidence_size(self.hidden_size)}
+        if wrong := {name: len(heads[name]) for name in self.names if len(heads[name]) not in sizes}:
+            raise ValueError(
+                f"a head must have one of {sorted(sizes)} numbers, got {wrong}: of another base or version?"
+            )
         if unembedding is None and any(len(head) > self.hidden_size for head in self.heads):
             raise ValueError("a head that reads evidence needs the base's language-model head, got a base without one")
         self.register_buffer("unembedding", unembedding, persistent=False)
 
     @torch.no_grad()
-    def score(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor,
-        names: Sequence[str] | None = None,
-        needed: Tensor | None = None,
-    ) -> Tensor:
-        """Raw scores `(N, D)` of what each head reads of prompt and response, zero where not needed.
+    def score(self, texts: Answered, names: Sequence[str] | None = None, needed: Tensor | None = None) -> Tensor:
+        """Raw scores `(N, D)` of what each head reads, zero where not needed.
 
         Args:
-            input_ids: `(N, T)`, padded on either side or between prompt and response.
-            attention_mask: `(N, T)`.
+            texts: prompts with answers.
             names: the `D` models asked for, in this order; all if none are given.
             needed: `(N, D)`, true where a score is wanted; everywhere if not given.
 
@@ -116,29 +110,26 @@ class RewardModels(nn.Module):
             ValueError: if a name is unknown.
         """
         columns = [self.names.index(name) for name in known(names, self.names)]
-        wanted = torch.zeros(len(input_ids), len(self.names), dtype=torch.bool, device=input_ids.device)
+        texts = texts.left_aligned()
+        shape, device = (len(texts.lengths), len(self.names)), texts.lengths.device
+        wanted = torch.zeros(shape, dtype=torch.bool, device=device)
         wanted[:, columns] = True if needed is None else needed.bool()
-        input_ids, attention_mask = left_aligned(input_ids, attention_mask)
-        lengths, scores = attention_mask.sum(-1), self.heads[0].new_zeros(wanted.shape)
+        scores = self.heads[0].new_zeros(shape)
         requests, models = wanted.nonzero(as_tuple=True)  # (R,), (R,)
-        for batch in lengths[requests].argsort(stable=True).split(self.rows_at_once):
+        for batch in texts.lengths[requests].argsort(stable=True).split(self.rows_at_once):
             rows = batch[models[batch].argsort(stable=True)]  # the bank wants the rows of one model together
-            texts = input_ids[requests[rows]], attention_mask[requests[rows]]
-            scores[requests[rows], models[rows]] = self._score_rows(*texts, models[rows])
+            scores[requests[rows], models[rows]] = self._score_rows(texts.rows(requests[rows]), models[rows])
         return scores[:, columns]
 
-    def _score_rows(self, input_ids: Tensor, attention_mask: Tensor, models: Tensor) -> Tensor:
-        lengths = attention_mask.sum(-1)
-        longest = int(lengths.max())
-        input_ids, attention_mask = input_ids[:, :longest], attention_mask[:, :longest]
-        hidden = self.bank.forward_hidden(input_ids, attention_mask, models)  # (R, T, H)
+    def _score_rows(self, texts: Answered, models: Tensor) -> Tensor:
+        hidden = self.bank.forward_hidden(texts.input_ids, texts.attention_mask, models)  # (R, T, H)
         scores = hidden.new_zeros(len(models))
         for model in models.unique().tolist():
             mine = models == model
             if len(self.heads[model]) > self.hidden_size:
-                read = evidence(hidden[mine], input_ids[mine], attention_mask[mine], self.unembedding)
+                read = evidence(hidden[mine], Answered(*(column[mine] for column in texts)), self.unembedding)
             else:
-                read = last_state(hidden[mine], lengths[mine])
+                read = last_state(hidden[mine], texts.lengths[mine])
             scores[mine] = read @ self.heads[model]
         return scores
 
@@ -185,12 +176,6 @@ def names_in(folder: str | Path) -> list[str]:
     """The reward models that lie in a folder by name, quality last."""
     found = (path.parent.name for path in Path(folder).glob(f"*/{CONFIG_FILE}"))
     return sorted(found, key=lambda name: (name == QUALITY, name))
-
-
-def left_aligned(input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
-    """The same texts with all padding moved to the right, `(N, T)` each; no position of a token changes by it."""
-    order = attention_mask.long().argsort(dim=1, descending=True, stable=True)
-    return input_ids.gather(1, order), attention_mask.long().gather(1, order)
 
 
 def _head(adapter: Adapter, folder: Path) -> Tensor:

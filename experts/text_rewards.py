@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, BatchEncoding, PreTrainedTokenizerBase
 
+from decoding.answered import Answered
 from experts.hub import split_revision
 from experts.prompts import Conversation
 from experts.rewards import known
@@ -67,31 +68,26 @@ class TextRewards(nn.Module):
         return "".join(str(reader.version) for reader in self.readers.values())
 
     @torch.no_grad()
-    def score(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor,
-        names: Sequence[str] | None = None,
-        needed: Tensor | None = None,
-    ) -> Tensor:
+    def score(self, texts: Answered, names: Sequence[str] | None = None, needed: Tensor | None = None) -> Tensor:
         """Raw scores `(N, D)` in float32, zero where not needed; arguments as of `RewardModels.score`.
 
         Raises:
             ValueError: if a name or a prompt is unknown, or a reader does not give one finite number per answer.
         """
         names = known(names, self.names)
-        wanted = torch.ones(len(input_ids), len(names), dtype=torch.bool) if needed is None else needed.bool().cpu()
+        wanted = torch.ones(len(texts.lengths), len(names), dtype=torch.bool) if needed is None else needed.bool().cpu()
         scores = torch.zeros(wanted.shape, dtype=torch.float32)
-        dialogues = self._dialogues(input_ids, attention_mask, wanted.any(1).nonzero()[:, 0].tolist())
+        dialogues = self._dialogues(texts, wanted.any(1).nonzero()[:, 0].tolist())
         for column, name in enumerate(names):
             chosen = wanted[:, column].nonzero()[:, 0]
             if len(chosen):
                 conversations, answers = zip(*(dialogues[row] for row in chosen.tolist()), strict=True)
                 scores[chosen, column] = _numbers(name, self.readers[name](conversations, answers), len(chosen))
-        return scores.to(input_ids.device)
+        return scores.to(texts.lengths.device)
 
-    def _dialogues(self, input_ids: Tensor, mask: Tensor, rows: list[int]) -> dict[int, tuple[Conversation, str]]:
-        return {row: self.dialogues.split(input_ids[row][mask[row].bool()].tolist()) for row in rows}
+    def _dialogues(self, texts: Answered, rows: list[int]) -> dict[int, tuple[Conversation, str]]:
+        real = texts.attention_mask.bool()
+        return {row: self.dialogues.split(texts.input_ids[row][real[row]].tolist()) for row in rows}
 
 
 def _numbers(name: str, given: Any, count: int) -> Tensor:

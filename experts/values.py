@@ -21,8 +21,13 @@ class ValueHeads(nn.Module):
         return [self.weights[number], self.biases[number]]
 
     def forward(self, hidden: Tensor, experts: Tensor) -> Tensor:
-        """Values `(R, T)` of states `(R, T, H)`, each row by the head of its expert `(R,)`."""
+        """Values `(R, T)` of states `(R, T, H)`, each row by the head of its expert `(R,)`.
+
+        A state counts by the root of its size: else one step of Adam, which moves all H weights at once, throws a
+        prediction from one end of the returns to the other.
+        """
         weights = torch.stack(list(self.weights))[experts]  # (R, H)
         biases = torch.stack(list(self.biases))[experts]  # (R,)
         with torch.autocast(hidden.device.type, enabled=False):  # returns differ by less than bfloat16 can tell
-            return torch.bmm(hidden.to(weights.dtype), weights[:, :, None])[..., 0] + biases[:, None]
+            scaled = hidden.to(weights.dtype) * weights.shape[-1] ** -0.5
+            return torch.bmm(scaled, weights[:, :, None])[..., 0] + biases[:, None]

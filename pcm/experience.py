@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from decoding.answered import Answered
 from decoding.rules import Rule
 from decoding.sampling import Sampling
 from pcm.behaviour import behaviour
@@ -87,13 +88,7 @@ class Mixture(Protocol):
 class Rewards(Protocol):
     """The learned judges, one for each dimension and one called `quality`."""
 
-    def score(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor,
-        names: Sequence[str] | None = None,
-        needed: Tensor | None = None,
-    ) -> Tensor:
+    def score(self, texts: Answered, names: Sequence[str] | None = None, needed: Tensor | None = None) -> Tensor:
         """Gives raw scores (N, D); where `needed` (N, D) is false the judge is not asked and 0 stands."""
 
 

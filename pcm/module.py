@@ -16,6 +16,7 @@ from lightning import LightningModule
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 
+from decoding.answered import Answered
 from decoding.dimension import Dimension
 from decoding.rules import rule_named
 from decoding.sampling import Sampling
@@ -134,10 +135,9 @@ class ControllerTraining(LightningModule):
         Raises:
             ValueError: if a judge gives something that is not a number.
         """
-        whole = torch.cat((input_ids, drawn.tokens), dim=1)
-        mask = torch.cat((attention_mask, drawn.mask.to(attention_mask.dtype)), dim=1)
+        texts = Answered.joined(input_ids, attention_mask, drawn.tokens, drawn.mask)
         needed = torch.cat((asked > 0, torch.ones_like(asked[:, :1], dtype=torch.bool)), dim=-1)  # (S, K + 1)
-        raw = self.frozen[2].score(whole, mask, self.names, needed)
+        raw = self.frozen[2].score(texts, self.names, needed)
         if not bool(raw.isfinite().all()):
             raise ValueError(f"rewards must be finite, got {int((~raw.isfinite()).sum())} that are not")
         reference = self.references(batch.conversations).to(raw).repeat(len(raw) // len(batch.conversations), 1)

@@ -164,7 +164,7 @@ def make_pairs(
     base: Path = Path("build/miniature/base"),
     output: Path = Path("build/miniature/pairs"),
     *,
-    count: int = 2400,
+    count: int = 3600,
     held_out: int = 400,
     rounds: int = 2,
     questions: int | None = None,

@@ -13,13 +13,15 @@ from typing import Any
 import torch
 from datasets import Dataset
 from jsonargparse import auto_cli
+from torch import Tensor
+from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase, default_data_collator
 from transformers.trainer_utils import get_last_checkpoint
 from trl import SFTConfig, SFTTrainer
 
 from experts.miniature.corpus import dialogues
 from experts.miniature.optimiser import muon_with_adamw
-from experts.miniature.packing import packed
+from experts.miniature.packing import IGNORED, packed
 from experts.miniature.tokenizer import train_tokenizer
 
 WINDOW = 384  # tokens the base can read
@@ -41,6 +43,29 @@ def base_config(tokenizer: PreTrainedTokenizerBase, *, hidden_size: int, layers:
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
+
+
+class LearnedTokenTrainer(SFTTrainer):
+    """TRL's trainer with its loss, computed over the tokens that are learned alone: a step takes half the time.
+
+    On a processor TRL's own way walks over the vocabulary many times for every token, learned or not.
+    """
+
+    def compute_loss(  # type: ignore[override]  # it gives the loss alone
+        self,
+        model: LlamaForCausalLM,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | None = None,
+    ) -> Tensor:
+        """Mean negative log-probability of the learned tokens of a batch of packed rows, nats."""
+        following = inputs["labels"][:, 1:]
+        learned = following != IGNORED
+        with self.accelerator.autocast():
+            hidden = model.model(inputs["input_ids"], position_ids=inputs["position_ids"], use_cache=False)[0]
+            logits = model.lm_head(hidden[:, :-1][learned])  # (learned tokens, V)
+        count = learned.sum() if num_items_in_batch is None else num_items_in_batch
+        return cross_entropy(logits.float(), following[learned], reduction="sum") / count
 
 
 def training_rows(tokenizer: PreTrainedTokenizerBase, count: int, *, seed: int) -> Dataset:
@@ -91,7 +116,7 @@ def sft_arguments(output: Path, steps: int, batch_size: int, learning_rate: floa
 def pretrain(
     output: Path = Path("build/miniature/base"),
     *,
-    steps: int = 3400,
+    steps: int = 6000,
     batch_size: int = 12,
     learning_rate: float = 2e-2,
     hidden_size: int = 160,
@@ -120,7 +145,7 @@ def pretrain(
     torch.manual_seed(seed)
     model = LlamaForCausalLM(base_config(tokenizer, hidden_size=hidden_size, layers=layers))
     checkpoints = output.with_name(f"{output.name}-checkpoints")
-    trainer = SFTTrainer(
+    trainer = LearnedTokenTrainer(
         model=model,
         args=sft_arguments(checkpoints, steps, batch_size, learning_rate, bf16, seed),
         train_dataset=training_rows(tokenizer, steps * batch_size, seed=seed),

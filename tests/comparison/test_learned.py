@@ -8,6 +8,7 @@ import torch
 from transformers import LlamaConfig, LlamaForSequenceClassification, PreTrainedTokenizerBase
 
 from comparison.learned import ClassifierScorer, LearnedScorer
+from decoding.answered import Answered
 from experts.adapters import AdapterConfig
 from experts.bank import ExpertBank
 from experts.miniature.corpus import Prompt
@@ -41,7 +42,8 @@ def test_a_learned_score_is_the_chance_to_beat_the_reference_answer(mixture: Mix
         scorer.max_new_tokens = limit
         found = scorer.score([PROMPTS[1]], ["be warm"])
         whole = torch.tensor([[*prompt, *written, *(end if limit > len(written) else [])]])
-        raw = rewards.score(whole, torch.ones_like(whole), (*NAMES, "quality"))[0]
+        texts = Answered(whole, torch.ones_like(whole), torch.tensor([whole.shape[1] - len(prompt)]))
+        raw = rewards.score(texts, (*NAMES, "quality"))[0]
         expected = torch.sigmoid(raw - reference[1])
         assert found.dimensions["friendly"].tolist() == pytest.approx([float(expected[0])], abs=1e-9)
         assert found.dimensions["concise"].tolist() == pytest.approx([float(expected[1])], abs=1e-9)

@@ -4,10 +4,11 @@ import shutil
 import pytest
 import torch
 from peft import PeftModel
-from test_rewards import PAD, as_trl_leaves_it, favouring_pairs, word_tokenizer
+from test_rewards import PAD, as_trl_leaves_it, favouring_pairs, side_of, word_tokenizer
 from test_text_rewards import dialogues  # noqa: F401 - a fixture
 from tiny_exam import tiny_base, tiny_classifier
 
+from decoding.answered import Answered
 from experts.ensemble import RewardEnsemble, member_folders
 from experts.reward_sources import load_rewards
 from experts.reward_training import calibration_error, measure_ensemble, tokenize_pairs, train_rewards
@@ -36,36 +37,36 @@ def folders(folder):
 def texts():
     ids = torch.randint(3, 40, (5, 9), generator=torch.Generator().manual_seed(0))
     mask = (torch.arange(9)[None] < torch.tensor([9, 4, 7, 2, 8])[:, None]).long()
-    return torch.where(mask.bool(), ids, PAD), mask
+    return Answered(torch.where(mask.bool(), ids, PAD), mask, torch.tensor([4, 2, 3, 1, 7]))
 
 
 def test_an_ensemble_scores_its_members_mean_less_so_many_deviations(folder, folders, texts):
     alone = []
     for place, zero in zip(member_folders(folder / "ant"), (0.0, 1.0, -2.0), strict=True):
         model = PeftModel.from_pretrained(tiny_classifier(), place, autocast_adapter_dtype=False).eval()
-        alone.append(model(input_ids=texts[0], attention_mask=texts[1]).logits[:, 0] - zero)
+        alone.append(model(input_ids=texts.input_ids, attention_mask=texts.attention_mask).logits[:, 0] - zero)
     mean = sum(alone) / 3
     deviation = (sum((scores - mean) ** 2 for scores in alone) / 3).sqrt()
     for beta in (0.0, 0.7):
         rewards = RewardEnsemble.read(folders, tiny_classifier(), lower_bound=beta)
-        torch.testing.assert_close(rewards.score(*texts)[:, 0], mean - beta * deviation)
-        single = RewardModels.load(folder, tiny_classifier(), ["bee"]).score(*texts)
-        torch.testing.assert_close(rewards.score(*texts, names=["bee"]), single)
+        torch.testing.assert_close(rewards.score(texts)[:, 0], mean - beta * deviation)
+        single = RewardModels.load(folder, tiny_classifier(), ["bee"]).score(texts)
+        torch.testing.assert_close(rewards.score(texts, names=["bee"]), single)
     assert rewards.version != RewardEnsemble.read(folders, tiny_classifier()).version
 
 
 def test_only_members_of_needed_rewards_are_run(folders, texts, monkeypatch):
     rewards, rows = RewardEnsemble.read(folders, tiny_classifier(), lower_bound=0.5), []
-    everything = rewards.score(*texts)
+    everything = rewards.score(texts)
     plain = rewards.models.bank.forward_hidden
     monkeypatch.setattr(
         rewards.models.bank, "forward_hidden", lambda *given: rows.extend(given[2].tolist()) or plain(*given)
     )
     needed = torch.tensor([[0, 1], [0, 1], [1, 0], [0, 0], [0, 0]], dtype=torch.bool)
-    torch.testing.assert_close(rewards.score(*texts, needed=needed), everything * needed)
+    torch.testing.assert_close(rewards.score(texts, needed=needed), everything * needed)
     assert sorted(rows) == [0, 1, 2, 3, 3]
     with pytest.raises(ValueError, match=r"rewards must be among \['ant', 'bee'\], got \['dog'\]"):
-        rewards.score(*texts, names=["dog"])
+        rewards.score(texts, names=["dog"])
 
 
 def test_a_folder_with_members_becomes_an_ensemble_and_one_without_stays_as_it_was(
@@ -111,8 +112,7 @@ def test_an_ensemble_is_measured_beside_its_members(measured):
     margins, zeros = [], []
     for folder in member_folders(place / "rewards" / "ant"):
         model = RewardModels.read({"one": folder}, tiny_base().float())
-        chosen, rejected = (torch.tensor(tokens[side][:]) for side in ("chosen_ids", "rejected_ids"))
-        scores = [model.score(ids, torch.ones_like(ids))[:, 0] for ids in (chosen, rejected)]
+        scores = [model.score(side_of(tokens, side))[:, 0] for side in ("chosen", "rejected")]
         margins.append(scores[0] - scores[1])
         zeros.append(float(torch.cat(scores).mean()))
     mean = sum(margins) / 3

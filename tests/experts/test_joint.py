@@ -131,7 +131,7 @@ def test_the_loss_is_the_naive_sum_over_tokens():
             probabilities = logits[0, step].softmax(-1)
             ratio = probabilities[one.tokens[0, step]] / one.logprobs[0, step].exp()
             gain = torch.minimum(ratio * one.advantages[0, step], ratio.clamp(0.8, 1.2) * one.advantages[0, step])
-            value = hidden[0, step] @ module.values.weights[expert] + module.values.biases[expert]
+            value = hidden[0, step] @ module.values.weights[expert] / 4 + module.values.biases[expert]  # the root of 16
             near = one.values[0, step] + (value - one.values[0, step]).clamp(-0.2, 0.2)
             error = torch.stack([value, near]).sub(one.returns[0, step]).square().max() / 2
             surprise = -(probabilities * probabilities.log()).sum()

@@ -2,10 +2,12 @@ import datasets
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
-from test_rewards import favouring_pairs, word_tokenizer
+from test_rewards import favouring_pairs, side_of, word_tokenizer
 from tiny_exam import PAD, tiny_base, tiny_classifier
 
-from experts.readout import LIKELIHOOD_SCALE, EvidenceClassifier, evidence
+from decoding.answered import Answered
+from experts import readout
+from experts.readout import LENGTH_SCALE, LIKELIHOOD_SCALE, EvidenceClassifier, evidence
 from experts.reward_training import tokenize_pairs, train_reward
 from experts.rewards import RewardModels
 
@@ -17,21 +19,31 @@ def texts():
     """More rows than are read at once, of different lengths."""
     ids = torch.randint(3, 40, (20, 9), generator=torch.Generator().manual_seed(0))
     mask = (torch.arange(9)[None] < torch.tensor([9, 4, 7, 2, 8] * 4)[:, None]).long()
-    return torch.where(mask.bool(), ids, PAD), mask
+    answers = torch.tensor([5, 2, 6, 0, 3] * 4)
+    return Answered(torch.where(mask.bool(), ids, PAD), mask, answers)
 
 
-def test_evidence_is_what_a_loop_over_the_tokens_gathers(texts):
+def test_evidence_is_what_a_loop_over_the_tokens_of_the_answer_gathers(texts, monkeypatch):
+    monkeypatch.setattr(readout, "TOKENS_AT_ONCE", 7)
     base = tiny_base()
-    ids, mask = texts
-    hidden = base.model(input_ids=ids, attention_mask=mask).last_hidden_state.detach()
-    read = evidence(hidden, ids, mask, base.lm_head.weight)
-    for row, length in enumerate(mask.sum(-1).tolist()):
+    hidden = base.model(input_ids=texts.input_ids, attention_mask=texts.attention_mask).last_hidden_state.detach()
+    read = evidence(hidden, texts, base.lm_head.weight)
+    for row, (length, answer) in enumerate(zip(texts.lengths.tolist(), texts.answer_lengths.tolist(), strict=True)):
         states, mean, likelihood = hidden[row], torch.zeros(16, dtype=torch.float64), 0.0
-        for token in range(1, length):
-            mean += states[token] / (length - 1)
-            likelihood += (base.lm_head.weight @ states[token - 1]).log_softmax(-1)[ids[row, token]].item()
-        expected = torch.cat([states[length - 1], mean, torch.tensor([LIKELIHOOD_SCALE * likelihood / (length - 1)])])
-        torch.testing.assert_close(read[row], expected)
+        for token in range(length - answer, length):
+            mean += states[token] / answer
+            logprobs = (base.lm_head.weight @ states[token - 1]).log_softmax(-1)
+            likelihood += logprobs[texts.input_ids[row, token]].item() / answer
+        scaled = torch.tensor([LIKELIHOOD_SCALE * likelihood, answer / LENGTH_SCALE])
+        torch.testing.assert_close(read[row], torch.cat([states[length - 1], mean, scaled]))
+
+
+def test_what_was_asked_changes_no_evidence_but_through_the_states(texts):
+    base = tiny_base()
+    hidden = torch.randn(20, 9, 16, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    other = texts._replace(input_ids=torch.where(texts.in_answer(), texts.input_ids, 39))
+    read = [evidence(hidden, some, base.lm_head.weight) for some in (texts, other)]
+    assert torch.equal(*read)
 
 
 @pytest.fixture(scope="module")
@@ -50,24 +62,30 @@ def trained(tmp_path_factory):
 
 def test_a_stored_head_over_evidence_scores_as_it_was_trained(trained, texts, tmp_path):
     model, folder = trained
-    expected = model(input_ids=texts[0], attention_mask=texts[1]).logits[:, 0]
+    expected = model(**texts._asdict()).logits[:, 0]
     rewards = RewardModels.load(folder, tiny_base())
-    torch.testing.assert_close(rewards.score(*texts)[:, 0], expected)
+    torch.testing.assert_close(rewards.score(texts)[:, 0], expected)
     rewards.save(tmp_path)
     again = PeftModel.from_pretrained(
         EvidenceClassifier(tiny_base()), tmp_path / "quality", autocast_adapter_dtype=False
     )
-    torch.testing.assert_close(again.eval()(input_ids=texts[0], attention_mask=texts[1]).logits[:, 0], expected)
+    torch.testing.assert_close(again.eval()(**texts._asdict()).logits[:, 0], expected)
 
 
 def test_heads_over_the_last_state_and_over_evidence_stand_side_by_side(trained, texts):
-    expected = RewardModels.load(trained[1], tiny_base()).score(*texts)
+    expected = RewardModels.load(trained[1], tiny_base()).score(texts)
     config = LoraConfig(task_type=TaskType.SEQ_CLS, r=2, target_modules="all-linear")
     plain = get_peft_model(tiny_classifier(), config, autocast_adapter_dtype=False)
     plain.save_pretrained(trained[1] / "ant")
     both = RewardModels.load(trained[1], tiny_base())
     assert both.names == ("ant", "quality")
-    torch.testing.assert_close(both.score(*texts)[:, [1]], expected)
+    torch.testing.assert_close(both.score(texts)[:, [1]], expected)
+
+
+def test_a_head_of_another_size_is_refused(trained):
+    bank = RewardModels.load(trained[1], tiny_base(), ["quality"]).bank
+    with pytest.raises(ValueError, match=r"one of \[16, 34\] numbers, got \{'quality': 33\}"):
+        RewardModels(bank, {"quality": torch.zeros(33)}, torch.zeros(40, 16))
 
 
 def test_evidence_needs_the_language_model_head(trained):
@@ -88,8 +106,9 @@ def test_a_reward_model_over_evidence_learns_what_was_preferred_and_can_be_loade
     )
     assert metrics["accuracy"] > 0.9
     rewards = RewardModels.load(tmp_path / "rewards", tiny_base().float())
-    assert rewards.heads[0].shape == (33,)
+    assert rewards.heads[0].shape == (34,)
     tokens: datasets.Dataset = tokenize_pairs(held_out, word_tokenizer())
-    chosen, rejected = (torch.tensor(tokens[side][:]) for side in ("chosen_ids", "rejected_ids"))
-    margins = rewards.score(chosen, torch.ones_like(chosen)) - rewards.score(rejected, torch.ones_like(rejected))
-    assert float(margins.mean()) == pytest.approx(metrics["mean_margin"], rel=1e-2)  # that one is measured in bfloat16
+    chosen, rejected = (rewards.score(side_of(tokens, side)) for side in ("chosen", "rejected"))
+    assert float((chosen - rejected).mean()) == pytest.approx(
+        metrics["mean_margin"], rel=1e-2
+    )  # that one is measured in bfloat16

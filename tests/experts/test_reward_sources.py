@@ -1,7 +1,7 @@
 import pytest
 import torch
 from test_rewards import as_trl_leaves_it
-from test_text_rewards import IDS, MASK, dialogues  # noqa: F401 - a fixture
+from test_text_rewards import TEXTS, dialogues  # noqa: F401 - a fixture
 from tiny_exam import tiny_classifier
 
 from experts.ensemble import RewardEnsemble
@@ -19,25 +19,25 @@ class Fixed(torch.nn.Module):
         super().__init__()
         self.numbers, self.names, self.asked = numbers, tuple(numbers), []
 
-    def score(self, input_ids, attention_mask, names=None, needed=None):
+    def score(self, texts, names=None, needed=None):
         self.asked.append((list(names), needed.tolist()))
-        return torch.tensor([[self.numbers[name] for name in names]] * len(input_ids)) * needed
+        return torch.tensor([[self.numbers[name] for name in names]] * len(texts.lengths)) * needed
 
 
 def test_rewards_of_several_kinds_give_the_columns_that_were_asked_for():
     first, second = Fixed(ant=1.0, cat=3.0), Fixed(bee=2.0)
     rewards = SeveralRewards([first, second], ["ant", "bee", "cat"])
-    assert rewards.score(IDS, MASK)[0].tolist() == [1.0, 2.0, 3.0]
-    assert rewards.score(IDS, MASK, ["cat", "bee"])[0].tolist() == [3.0, 2.0]
+    assert rewards.score(TEXTS)[0].tolist() == [1.0, 2.0, 3.0]
+    assert rewards.score(TEXTS, ["cat", "bee"])[0].tolist() == [3.0, 2.0]
     assert rewards.version == "fixedfixed"
     with pytest.raises(ValueError, match=r"among \['ant', 'bee', 'cat'\], got \['dog'\]"):
-        rewards.score(IDS, MASK, ["dog"])
+        rewards.score(TEXTS, ["dog"])
 
 
 def test_a_part_that_is_not_needed_is_not_asked():
     first, second = Fixed(ant=1.0, cat=3.0), Fixed(bee=2.0)
     needed = torch.tensor([[True, False, False], [False, False, True], [False, False, False]])
-    scores = SeveralRewards([first, second], ["ant", "bee", "cat"]).score(IDS, MASK, needed=needed)
+    scores = SeveralRewards([first, second], ["ant", "bee", "cat"]).score(TEXTS, needed=needed)
     assert scores.tolist() == [[1, 0, 0], [0, 0, 3], [0, 0, 0]]
     assert first.asked == [(["ant", "cat"], [[True, False], [False, True], [False, False]])]
     assert not second.asked
@@ -62,8 +62,8 @@ def test_a_mapping_may_name_reward_models_and_functions(folder, dialogues):  # n
     sources = {"five": "test_text_rewards:fives", "quality": f"{folder}/bee", "ant": f"{folder}/ant"}
     rewards = load_rewards(sources, tiny_classifier(), dialogues, ["ant", "five", "quality"])
     assert rewards.names == ("ant", "five", "quality")
-    scores = rewards.score(IDS, MASK)
-    expected = RewardModels.load(folder, tiny_classifier(), ["ant", "bee"]).score(IDS, MASK)
+    scores = rewards.score(TEXTS)
+    expected = RewardModels.load(folder, tiny_classifier(), ["ant", "bee"]).score(TEXTS)
     torch.testing.assert_close(scores[:, [0, 2]], expected)
     torch.testing.assert_close(scores[:, 1], torch.tensor([2.2, 1.3, 1.1]).double())
     assert sum(1 for _ in rewards.parameters()) > 0
@@ -83,7 +83,7 @@ def test_a_reward_that_is_not_there_is_refused_whatever_the_others_are(folder, d
     if kind == "ensemble":
         rewards = RewardEnsemble.read({"ant": folder / "ant"}, tiny_classifier())
     with pytest.raises(ValueError, match=r"rewards must be among \[.*\], got \['dog'\]"):
-        rewards.score(IDS, MASK, ["dog"])
+        rewards.score(TEXTS, ["dog"])
 
 
 def test_a_source_is_known_by_what_lies_there(folder, tmp_path):

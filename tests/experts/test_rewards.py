@@ -11,6 +11,7 @@ from tiny_exam import PAD, tiny_classifier
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
+from decoding.answered import Answered
 from experts.reward_training import (
     calibration_error,
     command_parser,
@@ -56,14 +57,14 @@ def rewards(trained):
 def texts():
     ids = torch.randint(3, 40, (5, 9), generator=torch.Generator().manual_seed(0))
     mask = (torch.arange(9)[None] < torch.tensor([9, 4, 7, 1, 8])[:, None]).long()
-    return torch.where(mask.bool(), ids, PAD), mask
+    return Answered(torch.where(mask.bool(), ids, PAD), mask, torch.tensor([4, 2, 3, 0, 7]))
 
 
 def test_scores_are_those_of_the_classifiers_that_were_trained(trained, rewards, texts):
     assert rewards.names == ("ant", "bee", "quality")
-    scores = rewards.score(*texts)
+    scores = rewards.score(texts)
     for column, name in enumerate(rewards.names):
-        expected = trained[0][name](input_ids=texts[0], attention_mask=texts[1]).logits[:, 0]
+        expected = trained[0][name](input_ids=texts.input_ids, attention_mask=texts.attention_mask).logits[:, 0]
         torch.testing.assert_close(scores[:, column], expected)
     assert scores.std(dim=0).min() > 1e-3
 
@@ -71,41 +72,41 @@ def test_scores_are_those_of_the_classifiers_that_were_trained(trained, rewards,
 def test_saved_reward_models_are_ordinary_classifiers_again(rewards, texts, tmp_path):
     rewards.save(tmp_path)
     again = RewardModels.load(tmp_path, tiny_classifier())
-    assert torch.equal(again.score(*texts), rewards.score(*texts))
+    assert torch.equal(again.score(texts), rewards.score(texts))
     for column, name in enumerate(rewards.names):
         model = PeftModel.from_pretrained(tiny_classifier(), tmp_path / name, autocast_adapter_dtype=False).eval()
-        expected = model(input_ids=texts[0], attention_mask=texts[1]).logits[:, 0]
-        torch.testing.assert_close(rewards.score(*texts)[:, column], expected)
+        expected = model(input_ids=texts.input_ids, attention_mask=texts.attention_mask).logits[:, 0]
+        torch.testing.assert_close(rewards.score(texts)[:, column], expected)
 
 
 def test_a_score_does_not_depend_on_where_the_padding_is(rewards, texts):
-    ids, mask = texts
+    ids, mask, answers = texts
     shifted_ids, shifted_mask = torch.full((5, 18), PAD), torch.zeros(5, 18, dtype=torch.long)
     for row, length in enumerate(mask.sum(-1).tolist()):
         places = [*range(3, 3 + length // 2), *range(18 - row - (length + 1) // 2, 18 - row)]  # with a gap
         shifted_ids[row, places], shifted_mask[row, places] = ids[row, :length], 1
-    torch.testing.assert_close(rewards.score(shifted_ids, shifted_mask), rewards.score(ids, mask))
+    torch.testing.assert_close(rewards.score(Answered(shifted_ids, shifted_mask, answers)), rewards.score(texts))
 
 
 def test_only_needed_scores_are_computed(rewards, texts, monkeypatch):
-    everything, rows = rewards.score(*texts), []
+    everything, rows = rewards.score(texts), []
     plain = rewards.bank.forward_hidden
     monkeypatch.setattr(rewards.bank, "forward_hidden", lambda *given: rows.append(len(given[2])) or plain(*given))
     needed = torch.tensor([[1, 0, 0], [0, 1, 1], [0, 0, 0], [1, 1, 1], [0, 0, 1]], dtype=torch.bool)
     rewards.rows_at_once = 3
-    torch.testing.assert_close(rewards.score(*texts, needed=needed), everything * needed)
+    torch.testing.assert_close(rewards.score(texts, needed=needed), everything * needed)
     assert sum(rows) == 7
     assert max(rows) == 3
 
 
 def test_scores_come_in_the_order_of_the_names_asked_for(rewards, texts):
-    everything = rewards.score(*texts)
+    everything = rewards.score(texts)
     needed = torch.tensor([[1, 0]] * 5, dtype=torch.bool)
-    torch.testing.assert_close(rewards.score(*texts, names=["quality", "ant"]), everything[:, [2, 0]])
-    some = rewards.score(*texts, names=["quality", "ant"], needed=needed)
+    torch.testing.assert_close(rewards.score(texts, names=["quality", "ant"]), everything[:, [2, 0]])
+    some = rewards.score(texts, names=["quality", "ant"], needed=needed)
     torch.testing.assert_close(some, everything[:, [2, 0]] * needed)
     with pytest.raises(ValueError, match=r"among .* got \['dog'\]"):
-        rewards.score(*texts, names=["dog"])
+        rewards.score(texts, names=["dog"])
 
 
 def test_an_adapter_without_a_head_is_no_reward_model(trained, tmp_path):
@@ -137,7 +138,13 @@ def word_tokenizer():
 def test_prompts_go_in_front_and_nothing_is_added_to_an_answer_that_was_cut_off():
     pairs = datasets.Dataset.from_dict({"prompt": ["w0 "], "chosen": ["w1 </s>"], "rejected": ["w2 w2"]})
     tokens = tokenize_pairs(pairs, word_tokenizer())
-    assert tokens[0] == {"chosen_ids": [4, 5, 2], "rejected_ids": [4, 6, 6]}
+    assert tokens[0] == {
+        "chosen_ids": [4, 5, 2],
+        "rejected_ids": [4, 6, 6],
+        "chosen_answer": 2,
+        "rejected_answer": 2,
+        "length": 3,
+    }
 
 
 def test_pairs_that_cannot_be_meant_are_refused():
@@ -163,6 +170,12 @@ def favouring_pairs(count, seed):
     )
 
 
+def side_of(tokens: datasets.Dataset, side: str) -> Answered:
+    """One side of tokenized pairs of equal length."""
+    ids = torch.tensor(tokens[f"{side}_ids"][:])
+    return Answered(ids, torch.ones_like(ids), torch.tensor(tokens[f"{side}_answer"][:]))
+
+
 def test_a_reward_model_learns_what_was_preferred_and_can_be_loaded(tmp_path):
     base = tiny_classifier().float()
     base.save_pretrained(tmp_path / "base")
@@ -182,8 +195,8 @@ def test_a_reward_model_learns_what_was_preferred_and_can_be_loaded(tmp_path):
     assert json.loads((tmp_path / "rewards" / "five" / "metrics.json").read_text()) == metrics
     rewards = RewardModels.load(tmp_path / "rewards", tiny_classifier().float())
     tokens = tokenize_pairs(held_out, word_tokenizer())
-    chosen, rejected = (torch.tensor(tokens[side][:]) for side in ("chosen_ids", "rejected_ids"))
-    margins = rewards.score(chosen, torch.ones_like(chosen)) - rewards.score(rejected, torch.ones_like(rejected))
+    chosen, rejected = (rewards.score(side_of(tokens, side)) for side in ("chosen", "rejected"))
+    margins = chosen - rejected
     assert float(margins.mean()) == pytest.approx(metrics["mean_margin"], rel=1e-3)
 
 
@@ -212,10 +225,10 @@ def test_rewards_stored_in_bfloat16_score_in_the_precision_of_their_trunk(traine
     shutil.copytree(trained[1], tmp_path / "stored")
     for path in (tmp_path / "stored").rglob("*.safetensors"):
         save_file({name: tensor.bfloat16() for name, tensor in load_file(path).items()}, path)
-    scores = RewardModels.load(tmp_path / "stored", tiny_classifier()).score(*texts)
+    scores = RewardModels.load(tmp_path / "stored", tiny_classifier()).score(texts)
     assert scores.dtype == tiny_classifier().dtype
     torch.testing.assert_close(
-        scores, RewardModels.load(trained[1], tiny_classifier()).score(*texts), rtol=0.1, atol=0.1
+        scores, RewardModels.load(trained[1], tiny_classifier()).score(texts), rtol=0.1, atol=0.1
     )
 
 

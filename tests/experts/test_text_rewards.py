@@ -7,6 +7,7 @@ from tiny_exam import tiny_base, tiny_classifier
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, LlamaConfig, LlamaForSequenceClassification, PreTrainedTokenizerFast
 
+from decoding.answered import Answered
 from experts.text_rewards import Classifier, Dialogues, Function, TextRewards
 
 CALLS = []
@@ -45,6 +46,7 @@ def dialogues():
 
 IDS = torch.tensor([[0, 5, 6, 9, 9, 2], [5, 6, 7, 8, 0, 9], [13, 9, 2, 0, 0, 0]])
 MASK = torch.tensor([[0, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 1], [1, 1, 1, 0, 0, 0]])
+TEXTS = Answered(IDS, MASK, torch.tensor([3, 2, 2]))
 
 
 def test_a_text_is_taken_apart_where_its_longest_known_prompt_ends(dialogues):
@@ -57,25 +59,25 @@ def test_a_text_is_taken_apart_where_its_longest_known_prompt_ends(dialogues):
 
 def test_a_function_scores_each_answer_to_its_prompt_wherever_the_padding_is(dialogues):
     rewards = TextRewards(dialogues, {"five": Function("test_text_rewards:fives")})
-    torch.testing.assert_close(rewards.score(IDS, MASK), torch.tensor([[2.2], [1.3], [1.1]]))
+    torch.testing.assert_close(rewards.score(TEXTS), torch.tensor([[2.2], [1.3], [1.1]]))
     assert CALLS == [(["w1 w2", "w1 w2\n\nw3", "w9"], ["w5 w5", "w4 w5", "w5"])]
 
 
 def test_a_text_reward_is_asked_only_what_is_needed(dialogues):
     functions = {name: Function("test_text_rewards:fives") for name in ("ant", "bee", "cat")}
     needed = torch.tensor([[True, False], [False, False], [True, False]])
-    scores = TextRewards(dialogues, functions).score(IDS, MASK, ["cat", "ant"], needed)
+    scores = TextRewards(dialogues, functions).score(TEXTS, ["cat", "ant"], needed)
     torch.testing.assert_close(scores, torch.tensor([[2.2, 0.0], [0.0, 0.0], [1.1, 0.0]]))
     assert [answers for _, answers in CALLS] == [["w5 w5", "w5"]]
     with pytest.raises(ValueError, match=r"among \['ant', 'bee', 'cat'\], got \['dog'\]"):
-        TextRewards(dialogues, functions).score(IDS, MASK, ["dog"])
+        TextRewards(dialogues, functions).score(TEXTS, ["dog"])
 
 
 @pytest.mark.parametrize("function", ["one_too_many", "nothing_known"])
 def test_a_function_that_gives_other_than_one_finite_number_per_answer_is_named(dialogues, function):
     rewards = TextRewards(dialogues, {"five": Function(f"test_text_rewards:{function}")})
     with pytest.raises(ValueError, match="reward 'five' must give one finite number for each of 3 answers"):
-        rewards.score(IDS, MASK)
+        rewards.score(TEXTS)
 
 
 def test_a_function_that_is_not_there_is_named():
@@ -129,7 +131,7 @@ TEMPLATE = "{% for message in messages %}<s>{{ message.content }} </s>{% endfor 
 def test_a_classifier_reads_the_text_by_its_own_tokenizer_and_template(dialogues, tmp_path, template, texts):
     source = own_words(tmp_path, template)
     classifier = Classifier(source, rows_at_once=2)
-    scores = TextRewards(dialogues, {"kind": classifier}).score(IDS, MASK)
+    scores = TextRewards(dialogues, {"kind": classifier}).score(TEXTS)
     tokenizer, model = AutoTokenizer.from_pretrained(source), tiny_classifier().float()
     for row, text in enumerate(texts):
         ids = tokenizer(text, add_special_tokens=False, return_tensors="pt").input_ids
@@ -161,4 +163,4 @@ def test_a_text_that_is_longer_than_a_classifier_reads_is_refused(dialogues, tmp
     classifier = Classifier(own_words(tmp_path))
     classifier.tokenizer.model_max_length = 4
     with pytest.raises(ValueError, match="reads at most 4 tokens, got prompt and answer of 5"):
-        TextRewards(dialogues, {"kind": classifier}).score(IDS, MASK)
+        TextRewards(dialogues, {"kind": classifier}).score(TEXTS)

@@ -8,6 +8,7 @@ from lightning import Trainer
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
 
+from decoding.answered import Answered
 from experts.adapters import AdapterConfig
 from experts.bank import ExpertBank
 from experts.exam import Exam
@@ -56,14 +57,9 @@ class CountingRewards(nn.Module):
     names = tuple(FAVOURITES)
     version = ""
 
-    def score(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor,
-        names: Sequence[str] | None = None,
-        needed: Tensor | None = None,
-    ) -> Tensor:
-        columns = [((input_ids == FAVOURITES[name]) * attention_mask).sum(-1) for name in names or self.names]
+    def score(self, texts: Answered, names: Sequence[str] | None = None, needed: Tensor | None = None) -> Tensor:
+        real = texts.attention_mask
+        columns = [((texts.input_ids == FAVOURITES[name]) * real).sum(-1) for name in names or self.names]
         scores = torch.stack(columns, dim=1).double()
         return scores if needed is None else scores * needed
 

@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from tiny_bundle import DIMENSIONS
 from torch import Tensor
 
+from decoding.answered import Answered
 from decoding.rules import rule_named
 from decoding.sampling import Sampling
 from experts.bank import Reading, Rows
@@ -45,17 +46,11 @@ class Judges:
     def __init__(self) -> None:
         self.needed: list[Tensor] = []
 
-    def score(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor,
-        names: Sequence[str] | None = None,
-        needed: Tensor | None = None,
-    ) -> Tensor:
+    def score(self, texts: Answered, names: Sequence[str] | None = None, needed: Tensor | None = None) -> Tensor:
         assert names == ["friendly", "unfriendly", "concise", "quality"]
         assert needed is not None
         self.needed.append(needed)
-        mean = (input_ids * attention_mask).sum(-1) / attention_mask.sum(-1) / 100.0
+        mean = (texts.input_ids * texts.attention_mask).sum(-1) / texts.lengths / 100.0
         return torch.where(needed, mean.unsqueeze(-1) * torch.arange(1.0, 5.0), 0.0)
 
 

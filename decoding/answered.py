@@ -1,0 +1,45 @@
+"""Prompts with the answers to them, the form in which every reward is asked. Knows token ids, not what they say."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Answered(NamedTuple):
+    """Prompts with one answer each; what is padding lies before the prompt, between the two or behind the answer."""
+
+    input_ids: Tensor  # (N, T)
+    attention_mask: Tensor  # (N, T)
+    answer_lengths: Tensor  # (N,) how many of a row's last real tokens are its answer
+
+    @classmethod
+    def joined(cls, prompt_ids: Tensor, prompt_mask: Tensor, tokens: Tensor, mask: Tensor) -> "Answered":
+        """Prompts `(N, P)` with the tokens `(N, R)` that answer them, each under its own mask."""
+        whole = torch.cat([prompt_mask, mask.to(prompt_mask.dtype)], dim=1)
+        return cls(torch.cat([prompt_ids, tokens], dim=1), whole, mask.sum(-1).long())
+
+    @property
+    def lengths(self) -> Tensor:
+        """Real tokens of each row, `(N,)`."""
+        return self.attention_mask.sum(-1)
+
+    def left_aligned(self) -> "Answered":
+        """The same rows with all padding at their end; no position of a token changes by it."""
+        order = self.attention_mask.long().argsort(dim=1, descending=True, stable=True)
+        ids, mask = self.input_ids.gather(1, order), self.attention_mask.long().gather(1, order)
+        return Answered(ids, mask, self.answer_lengths)
+
+    def rows(self, indices: Tensor) -> "Answered":
+        """The given rows of left-aligned ones, cut to the longest of them."""
+        chosen = Answered(*(column[indices] for column in self))
+        longest = int(chosen.lengths.max())
+        return chosen._replace(
+            input_ids=chosen.input_ids[:, :longest], attention_mask=chosen.attention_mask[:, :longest]
+        )
+
+    def in_answer(self) -> Tensor:
+        """True where a token of the answer stands, in left-aligned rows, `(N, T)`."""
+        places = torch.arange(self.input_ids.shape[1], device=self.input_ids.device)
+        lengths = self.lengths[:, None]
+        return (places >= lengths - self.answer_lengths[:, None]) & (places < lengths)

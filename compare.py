@@ -33,6 +33,7 @@ from comparison.study_files import write
 from comparison.study_page import sentences, sheets
 from comparison.study_report import Report, study_report
 from comparison.yardsticks import BestOf, Demonstrations, InContext
+from experts.names import listed
 
 QUICK = ("base", "prompt-preference", "soup-uniform", "fixed-*", "pcm-*")
 QUICK_QUESTIONS = (8, 4)
@@ -47,11 +48,11 @@ def compare(
     experts: dict[str, str] | None = None,
     opposites: dict[str, str] | None = None,
     rule: str = "anchored",
-    methods: list[str] | None = None,
-    preferences: list[str] | None = None,
+    methods: list[str] | str | None = None,
+    preferences: list[str] | str | None = None,
     prompts: Path | None = None,
     validation: Path | None = None,
-    scorers: list[str] | None = None,
+    scorers: list[str] | str | None = None,
     seeds: int = 1,
     temperatures: list[float] | None = None,
     test_prompts: int = 24,
@@ -72,7 +73,7 @@ def compare(
         experts: PEFT folder or hub id of each of its experts, by the name of its dimension.
         opposites: The other pole of each of your dimensions that has one, by name.
         rule: The mixing rule of the tempered mixture of your own experts.
-        methods: Names or patterns such as soup-*; all if not given.
+        methods: Names or patterns, such as base,soup-*; all if not given.
         preferences: Names of dimensions joined by +; one pole of each axis in every way if not given.
         prompts: JSONL of your own questions, rows {"messages": [...]}; the miniature world's if not given.
         validation: JSONL of other questions, on which choices are made.
@@ -94,13 +95,13 @@ def compare(
     """
     limits = QUICK_QUESTIONS if quick else (test_prompts, validation_prompts)
     case = with_questions(case_of(bundle, base, experts, opposites, rule), prompts, validation, limits)
-    case = with_preferences(case, preferences)
+    case = with_preferences(case, listed(preferences))
     plan = Plan(tuple(temperatures or TEMPERATURES), seeds, max_new_tokens)
     spoken = language_judge(case, output, judge_url, judge_model, judge_key)
-    judging, choosing = roles(case, scorers)
+    judging, choosing = roles(case, listed(scorers))
     judge = remembering(judging, case, output, max_new_tokens)
     chooser = None if choosing is None else remembering(choosing, case, output, max_new_tokens)
-    entries = only(_lineup(case, chooser, max_new_tokens), methods or (_quick(case) if quick else None))
+    entries = only(_lineup(case, chooser, max_new_tokens), listed(methods) or (_quick(case) if quick else None))
     held = _reference(entries, reference)
     tested, validated = _archives(case, plan, choosing, output)
     study = Study(case, plan, judge, chooser, tested, validated, _progress())

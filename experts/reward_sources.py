@@ -52,13 +52,6 @@ def kind_of(source: str) -> Kind:
     )
 
 
-def listed(names: Sequence[str] | str | None) -> list[str] | None:
-    """The names of a list, or of a text with commas between them, as a command line gives it."""
-    if isinstance(names, str):
-        return [name.strip() for name in names.split(",")]
-    return None if names is None else list(names)
-
-
 def reward_names(sources: Sources) -> list[str]:
     """The rewards that the sources hold, quality last if they lie in one folder."""
     return list(sources) if isinstance(sources, Mapping) else names_in(sources)

@@ -37,10 +37,10 @@ from trl.trainer.reward_trainer import DataCollatorForPreference
 from decoding.answered import Answered
 from experts.ensemble import ENSEMBLE_FILE, RewardEnsemble, member_folder
 from experts.labelled_pairs import most_pairs_first, read_split, rendered
+from experts.names import listed
 from experts.prompts import Conversation, pad_left
 from experts.readout import EvidenceClassifier
 from experts.reward_progress import Report, StepReport, show_progress
-from experts.reward_sources import listed
 
 METRICS_FILE = "metrics.json"
 SIDES = ("chosen", "rejected")

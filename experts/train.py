@@ -27,10 +27,11 @@ from experts.checkpoints import LAST, LastCheckpoint, newest_whole
 from experts.exam import Exam
 from experts.guards import CollapseError, Guards
 from experts.joint import JointPPO
+from experts.names import listed
 from experts.progress import AnswerLog, ExpertTable
 from experts.prompts import PromptStream, encode_prompts, read_prompts
 from experts.references import References, fingerprint, load_references, sample_references, save_references
-from experts.reward_sources import chosen_names, listed, load_rewards
+from experts.reward_sources import chosen_names, load_rewards
 from experts.rewards import Rewards
 from experts.text_rewards import Dialogues
 

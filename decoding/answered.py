@@ -31,12 +31,13 @@ class Answered(NamedTuple):
         return Answered(ids, mask, self.answer_lengths)
 
     def rows(self, indices: Tensor) -> "Answered":
-        """The given rows of left-aligned ones, cut to the longest of them."""
-        chosen = Answered(*(column[indices] for column in self))
-        longest = int(chosen.lengths.max())
-        return chosen._replace(
-            input_ids=chosen.input_ids[:, :longest], attention_mask=chosen.attention_mask[:, :longest]
-        )
+        """The given rows."""
+        return Answered(*(column[indices] for column in self))
+
+    def trimmed(self) -> "Answered":
+        """Left-aligned rows without the columns that are padding in all of them."""
+        longest = int(self.lengths.max())
+        return Answered(self.input_ids[:, :longest], self.attention_mask[:, :longest], self.answer_lengths)
 
     def in_answer(self) -> Tensor:
         """True where a token of the answer stands, in left-aligned rows, `(N, T)`."""

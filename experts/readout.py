@@ -51,10 +51,8 @@ def evidence(hidden: Tensor, texts: Answered, unembedding: Tensor) -> Tensor:
     tokens = counted.sum(-1, keepdim=True).clamp(min=1).to(unembedding.dtype)
     mean = (hidden[:, 1:] * counted.unsqueeze(-1)).sum(1) / tokens  # (R, H)
     told = logprobs(hidden[:, :-1][counted], texts.input_ids[:, 1:][counted], unembedding)  # (answer tokens,)
-    likelihood = (
-        torch.zeros_like(counted, dtype=told.dtype).masked_scatter(counted, told).sum(-1, keepdim=True) / tokens
-    )
-    scaled = [LIKELIHOOD_SCALE * likelihood, texts.answer_lengths[:, None] / LENGTH_SCALE]
+    total = torch.zeros_like(counted, dtype=told.dtype).masked_scatter(counted, told).sum(-1, keepdim=True)  # (R, 1)
+    scaled = [LIKELIHOOD_SCALE * total / tokens, texts.answer_lengths[:, None] / LENGTH_SCALE]
     return torch.cat([last_state(hidden, texts.lengths), mean, *scaled], dim=-1)
 
 

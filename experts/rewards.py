@@ -118,7 +118,7 @@ class RewardModels(nn.Module):
         requests, models = wanted.nonzero(as_tuple=True)  # (R,), (R,)
         for batch in texts.lengths[requests].argsort(stable=True).split(self.rows_at_once):
             rows = batch[models[batch].argsort(stable=True)]  # the bank wants the rows of one model together
-            scores[requests[rows], models[rows]] = self._score_rows(texts.rows(requests[rows]), models[rows])
+            scores[requests[rows], models[rows]] = self._score_rows(texts.rows(requests[rows]).trimmed(), models[rows])
         return scores[:, columns]
 
     def _score_rows(self, texts: Answered, models: Tensor) -> Tensor:
@@ -127,7 +127,7 @@ class RewardModels(nn.Module):
         for model in models.unique().tolist():
             mine = models == model
             if len(self.heads[model]) > self.hidden_size:
-                read = evidence(hidden[mine], Answered(*(column[mine] for column in texts)), self.unembedding)
+                read = evidence(hidden[mine], texts.rows(mine), self.unembedding)
             else:
                 read = last_state(hidden[mine], texts.lengths[mine])
             scores[mine] = read @ self.heads[model]

@@ -131,6 +131,14 @@ class Experience:
         """Gives KL(mixture‖base) of each response (S,) in nats, summed over its tokens, from logprobs (N, V)."""
         return self.summed((logprobs.exp() * (logprobs - self.base_logprobs)).sum(-1), responses)
 
+    def log_ratio(self, chosen: Tensor, responses: int) -> Tensor:
+        """Gives ln(mixture/base) of each response (S,) in nats, from its tokens' log-probabilities `chosen` (N,).
+
+        Its mean over responses is the divergence. It is what a sampled response pays: the divergence at a place is the
+        same whichever token was drawn there, so a difference of two responses could never teach to lower it.
+        """
+        return self.summed(chosen - self.chosen(self.base_logprobs), responses)
+
 
 TOKEN_FIELDS = tuple(field.name for field in fields(Experience) if field.name != "texts")
 

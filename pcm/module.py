@@ -109,7 +109,7 @@ class ControllerTraining(LightningModule):
         utilities = self.judge(batch, *twice, drawn)  # (2P,)
         experience = self.experience(*twice, drawn)
         old, divergence, seen = self.look(experience, drawn)
-        reward = utilities - self.beta * divergence
+        reward = utilities - self.beta * experience.log_ratio(old, len(drawn.tokens))
         self.controller.train()
         losses = self.learn(experience, old, reward, batch.number)
         cast(Any, self.lr_schedulers()).step()

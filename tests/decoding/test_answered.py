@@ -20,8 +20,8 @@ def test_left_aligned_rows_say_where_their_answers_are():
     assert texts.in_answer().long().tolist() == [[0, 0, 1, 1, 1, 0], [0, 0, 0, 1, 0, 0]]
 
 
-def test_chosen_rows_are_cut_to_the_longest_of_them():
-    texts = Answered.joined(*PROMPTS, *ANSWERS).left_aligned().rows(torch.tensor([1, 1]))
+def test_trimmed_rows_are_as_long_as_the_longest_of_them():
+    texts = Answered.joined(*PROMPTS, *ANSWERS).left_aligned().rows(torch.tensor([1, 1])).trimmed()
     assert texts.input_ids.tolist() == [[7, 8, 9, 12]] * 2
     assert texts.attention_mask.tolist() == [[1, 1, 1, 1]] * 2
     assert texts.answer_lengths.tolist() == [1, 1]

@@ -3,6 +3,7 @@
 import json
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,37 @@ def test_validation_pays_for_leaving_the_base_as_training_does(mixture):
     expected = [float(token_by_token[experience.response == request].sum()) for request in range(3)]
     assert paid.tolist() == pytest.approx(expected, abs=1e-6)
     assert min(expected) > 0
+
+
+def test_the_divergence_is_what_drawn_responses_pay_on_average(mixture):
+    input_ids, attention_mask = mixture.encode(PROMPTS)
+    tokens = torch.tensor([[5, 6, 7]] * 3)
+    experience = read_responses(Bank(mixture), input_ids, attention_mask, tokens, torch.ones_like(tokens), ASKED)
+    count = len(experience.tokens)
+    alone = replace(experience, response=torch.arange(count))
+    logprobs, _ = alone.mixed(rule_named("anchored"), None)
+    paid = torch.zeros(count, dtype=torch.double)
+    for token in range(logprobs.shape[-1]):
+        drawn = replace(alone, tokens=torch.full((count,), token))
+        chosen = drawn.chosen(logprobs)
+        paid += chosen.exp() * drawn.log_ratio(chosen, count)
+    torch.testing.assert_close(paid, alone.divergence(logprobs, count), atol=1e-7, rtol=1e-6)
+
+
+class Indifferent(Judges):
+    """Like every response alike."""
+
+    def score(self, texts: Answered, names: Sequence[str] | None = None, needed: Tensor | None = None) -> Tensor:
+        return 0 * super().score(texts, names, needed)
+
+
+def test_a_controller_that_is_paid_for_nothing_returns_to_the_base(mixture, tmp_path):
+    """The divergence of a place does not depend on the token drawn there: as a reward it would teach nothing."""
+    module = training(mixture, beta=1.0, learning_rate=2e-2)
+    module.frozen = (*module.frozen[:2], Indifferent())
+    assert module.rewards(batch(), module.controller).mean() < -5  # every response is worth 0.25 or 0.5, less its nats
+    fit(module, tmp_path)
+    assert module.rewards(batch(), module.controller).mean() > 0
 
 
 def test_the_loss_of_all_pairs_is_the_mean_over_its_parts(mixture):

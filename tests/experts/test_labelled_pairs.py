@@ -33,7 +33,13 @@ def test_pairs_of_conversations_become_tokens():
     tokenizer = word_tokenizer()
     tokenizer.chat_template = PLAIN
     pairs = datasets.Dataset.from_list([{"prompt": ASKED, "chosen": "w2", "rejected": "w3 w3"}])
-    assert tokenize_pairs(pairs, tokenizer)[0] == {"chosen_ids": [5, 6, 2], "rejected_ids": [5, 7, 7, 2]}
+    assert tokenize_pairs(pairs, tokenizer)[0] == {
+        "chosen_ids": [5, 6, 2],
+        "rejected_ids": [5, 7, 7, 2],
+        "chosen_answer": 2,
+        "rejected_answer": 3,
+        "length": 4,
+    }
 
 
 def rows(*prompts):

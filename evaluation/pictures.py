@@ -35,10 +35,8 @@ def line_plot(series: Mapping[str, Mapping[str, float]], across: str, up: str) -
             range(len(places)), heights, label=name, marker=marker, linestyle=line, color="black",
             markerfacecolor="white", linewidth=1, markersize=5,
         )  # fmt: skip
-    longest = max(map(len, places))
-    axes.set_xticks(
-        range(len(places)), places, rotation=20 if longest > 8 else 0, ha="right" if longest > 8 else "center"
-    )
+    wide = max(len(line) for place in places for line in place.splitlines()) > 12
+    axes.set_xticks(range(len(places)), places, rotation=20 * wide, ha="right" if wide else "center", fontsize=7)
     axes.set_xlabel(across)
     axes.set_ylabel(up)
     axes.grid(axis="y", color="0.88", linewidth=0.7)

@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 from decoding.answered import Answered
 from experts.reward_training import (
+    AnswerCollator,
     calibration_error,
     command_parser,
     most_pairs_first,
@@ -168,6 +169,16 @@ def favouring_pairs(count, seed):
             "rejected": [f"{rejected} </s>" for _, rejected in texts],
         }
     )
+
+
+def test_a_batch_holds_the_lengths_of_its_answers_the_chosen_ones_first():
+    pairs = [
+        {"chosen_ids": [4, 5, 2], "rejected_ids": [4, 6], "chosen_answer": 2, "rejected_answer": 1},
+        {"chosen_ids": [7], "rejected_ids": [7, 8, 9, 2], "chosen_answer": 0, "rejected_answer": 3},
+    ]
+    found = AnswerCollator(PAD)(pairs)
+    assert found["attention_mask"].sum(-1).tolist() == [3, 1, 2, 4]
+    assert found["answer_lengths"].tolist() == [2, 0, 1, 3]
 
 
 def side_of(tokens: datasets.Dataset, side: str) -> Answered:

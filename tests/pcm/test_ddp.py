@@ -1,6 +1,5 @@
 """Two processes learn what one with twice the pairs learns."""
 
-import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -8,11 +7,9 @@ from typing import Any
 import pytest
 import torch
 from lightning import Callback, LightningModule, Trainer
-from test_training import PROMPTS, training
-from tiny_bundle import DIMENSIONS
+from test_training import data_in, quiet_trainer, training
 
 from mixture import Mixture
-from pcm.data import PromptsAndPreferences
 
 
 class Gradients(Callback):
@@ -29,23 +26,15 @@ class Gradients(Callback):
 
 def gradients(mixture: Mixture, folder: Path, processes: int, pairs: int, objective: str) -> list[list[torch.Tensor]]:
     """Those of four steps of the first process."""
-    folder.mkdir()
-    path = folder / "prompts.jsonl"
-    path.write_text("".join(json.dumps({"messages": prompt}) + "\n" for prompt in PROMPTS))
-    data = PromptsAndPreferences(DIMENSIONS, str(path), str(path), pairs=pairs, iterations=2, validation_pairs=1)
+    data = data_in(folder, pairs, 1)
     module = training(mixture, minibatches=1, objective=objective)
     with warnings.catch_warnings(action="ignore"):
-        trainer = Trainer(
-            accelerator="cpu",
+        trainer = quiet_trainer(
             devices=processes,
             strategy="ddp_fork" if processes > 1 else "auto",
             use_distributed_sampler=False,
             max_epochs=1,
-            logger=False,
             enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
             callbacks=[Gradients(folder)],
         )
         trainer.fit(module, datamodule=data)

@@ -88,25 +88,36 @@ class StopAfter(Callback):
         trainer.should_stop = trainer.current_epoch + 1 >= self.epochs
 
 
+def data_in(folder: Path, pairs: int, validation_pairs: int) -> PromptsAndPreferences:
+    """The prompts, from a file in the folder; two iterations an epoch."""
+    folder.mkdir(exist_ok=True)
+    path = folder / "prompts.jsonl"
+    path.write_text("".join(json.dumps({"messages": prompt}) + "\n" for prompt in PROMPTS))
+    return PromptsAndPreferences(
+        DIMENSIONS, str(path), str(path), pairs=pairs, iterations=2, validation_pairs=validation_pairs
+    )
+
+
+def quiet_trainer(**settings: Any) -> Trainer:
+    """Lightning's on the CPU, without anything to see."""
+    return Trainer(
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        **settings,
+    )
+
+
 def fit(
     module: ControllerTraining, folder: Path, *callbacks: Callback, resume: Path | None = None, heard: bool = False
 ) -> ModelCheckpoint:
     """Trains three epochs of two iterations on the CPU."""
-    folder.mkdir(exist_ok=True)
-    path = folder / "prompts.jsonl"
-    path.write_text("".join(json.dumps({"messages": prompt}) + "\n" for prompt in PROMPTS))
-    data = PromptsAndPreferences(DIMENSIONS, str(path), str(path), pairs=3, iterations=2, validation_pairs=2)
+    data = data_in(folder, 3, 2)
     best = ModelCheckpoint(folder, "best", monitor="validation/reward", mode="max", save_last=True)
     with warnings.catch_warnings(action="always" if heard else "ignore"):
-        trainer = Trainer(
-            accelerator="cpu",
-            max_epochs=3,
-            logger=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            callbacks=[best, *callbacks],
-        )
+        trainer = quiet_trainer(max_epochs=3, callbacks=[best, *callbacks])
         trainer.fit(module, datamodule=data, ckpt_path=resume)
     return best
 

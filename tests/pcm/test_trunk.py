@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from lightning import Trainer
-from test_training import ASKED, PROMPTS, Bank, batch, training
+from test_training import ASKED, PROMPTS, Bank, batch, data_in, quiet_trainer, training
 from tiny_bundle import DIMENSIONS, tiny_base, tiny_tokenizer
 from transformers import GenerationConfig
 
@@ -18,7 +17,6 @@ from decoding.sampling import Sampling
 from mixture import Mixture
 from pcm.behaviour import FEATURES
 from pcm.controller import Controller
-from pcm.data import PromptsAndPreferences
 from pcm.experience import read_responses
 from pcm.forms import load_controller
 from pcm.model import PreferenceControlModel
@@ -229,20 +227,9 @@ def test_the_published_form_trains(mixture: Mixture, tmp_path: Path) -> None:
     assert isinstance(made, PublishedControlModel)
     module = training(mixture, made.double(), beta=said["beta"], learning_rate=said["learning_rate"])
     before = {name: value.clone() for name, value in module.controller.state_dict().items()}
-    path = tmp_path / "prompts.jsonl"
-    path.write_text("".join(json.dumps({"messages": prompt}) + "\n" for prompt in PROMPTS))
-    data = PromptsAndPreferences(DIMENSIONS, str(path), str(path), pairs=3, iterations=2, validation_pairs=2)
+    trainer = quiet_trainer(max_epochs=1, enable_checkpointing=False)
     with warnings.catch_warnings(action="ignore"):
-        trainer = Trainer(
-            accelerator="cpu",
-            max_epochs=1,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-        )
-        trainer.fit(module, datamodule=data)
+        trainer.fit(module, datamodule=data_in(tmp_path, 3, 2))
     after = module.controller.state_dict()
     moved = {name.split(".")[0] for name, value in before.items() if not torch.equal(value, after[name])}
     assert moved == {"head", "trunk"}

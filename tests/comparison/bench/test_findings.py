@@ -2,31 +2,16 @@ import json
 
 import pytest
 import torch
+from tiny_findings import SETTINGS, row
 
 from comparison.bench.findings import Findings, load_rows, machine, processor
 from comparison.bench.plot import cost_plot, curve
 from comparison.bench.tables import best_sheet, page
 
-SETTINGS = {
-    "shape": "tiny",
-    "rank": 16,
-    "dtypes": ["float32"],
-    "effort": {"prompt_tokens": 64},
-    "load": {"requests": 6, "preferences": 3, "each": 2, "experts": 3, "prompt_tokens": 4, "new_tokens": 5},
-}
-
-
-def row(name, experts, milliseconds, engine="eager", batch=1, phase="decode", dtype="float32", to_soup=1.5):
-    return {
-        "name": name, "experts": experts, "engine": engine, "batch": batch, "phase": phase, "dtype": dtype,
-        "ms_per_token": milliseconds, "spread": 0.25, "ratio_to_soup": to_soup, "ratio_to_floor": None,
-        "peak_bytes": 3_000_000, "rounds": 5,
-    }  # fmt: skip
-
 
 @pytest.fixture
 def found():
-    rows = [row("soup", 3, 2.0), row("bank", 3, 3.0), row("bank", 3, 2.5, engine="packed"), row("bank", 6, 4.0)]
+    rows = [row("soup", 2.0, experts=3), row("bank", 3.0, experts=3), row("bank", 2.5, "packed", 3), row("bank", 4.0)]
     taken = {("mixture", "eager"): [4.0, 2.0, 6.0], ("soups", "eager"): [8.0, 4.0, 3.0]}
     left_out = ["separate models of 16 experts: they need 9 GB"]
     return Findings(SETTINGS, machine(torch.device("cpu")), rows, load_rows(taken, 8, "float32"), left_out, 12.4)
@@ -73,13 +58,13 @@ def test_the_page_tells_conditions_cells_load_and_what_is_missing(found):
 
 def test_each_is_shown_at_its_best():
     rows = [
-        row("soup", 3, 2.0),
-        row("soup", 3, 1.0, dtype="bfloat16"),
-        row("bank", 3, 3.0, to_soup=1.4),
-        row("bank", 3, 2.5, dtype="bfloat16", engine="packed", to_soup=2.6),
-        row("bank", 3, 0.1, phase="prefill"),
-        row("soup", 3, 5.0, batch=8),
-        row("bank", 3, 4.0, batch=8, dtype="bfloat16"),
+        row("soup", 2.0, experts=3),
+        row("soup", 1.0, experts=3, dtype="bfloat16"),
+        row("bank", 3.0, experts=3, ratio_to_soup=1.4),
+        row("bank", 2.5, experts=3, dtype="bfloat16", engine="packed", ratio_to_soup=2.6),
+        row("bank", 0.1, experts=3, phase="prefill"),
+        row("soup", 5.0, experts=3, batch=8),
+        row("bank", 4.0, experts=3, batch=8, dtype="bfloat16"),
     ]
     assert best_sheet(rows).rows == [
         ["3", "1", "packed bfloat16", "2.50", "eager bfloat16", "1.00", "2.60"],  # timed together: the paired ratio
@@ -93,7 +78,7 @@ def test_a_curve_is_a_method_s_fastest_engine_at_each_number_of_experts(found):
 
 
 def test_the_plot_has_a_panel_for_each_batch_and_a_line_for_each_method(found):
-    rows = [*found.rows, row("soup", 3, 1.0, batch=8), row("bank", 3, 0.1, phase="prefill")]
+    rows = [*found.rows, row("soup", 1.0, experts=3, batch=8), row("bank", 0.1, experts=3, phase="prefill")]
     panels = cost_plot(rows).axes
     assert [panel.get_title() for panel in panels] == ["batch 1", "batch 8"]
     lines = {line.get_label(): line.get_ydata().tolist() for line in panels[0].get_lines()}

@@ -3,19 +3,13 @@ import re
 from pathlib import Path
 
 import pytest
+from tiny_findings import SETTINGS, row
 
 from comparison.bench.claims import claims_sheet, engines_sheet
 from comparison.bench.findings import Findings, load_rows
 from comparison.bench.publish import BEGIN, END, figures_of, main, publish, with_figures
 
 ROOT = Path(__file__).parents[3]
-SETTINGS = {
-    "shape": "tiny",
-    "rank": 16,
-    "dtypes": ["float32"],
-    "effort": {"prompt_tokens": 64},
-    "load": {"requests": 6, "preferences": 3, "each": 2, "experts": 3, "prompt_tokens": 4, "new_tokens": 5},
-}
 MACHINE = {"processor": "Abacus", "device": "cpu", "threads": 2, "torch": "2", "transformers": "5", "peft": "0"}
 PROFILE = {
     "name": "bank", "experts": 3, "engine": "eager", "dtype": "float32", "batch": 1, "dispatched": 12.0, "ms": 3.0,
@@ -23,19 +17,12 @@ PROFILE = {
 }  # fmt: skip
 
 
-def row(name, milliseconds, engine="eager", experts=6, to_floor=None, batch=1, dtype="float32"):
-    return {
-        "name": name, "experts": experts, "engine": engine, "batch": batch, "phase": "decode", "dtype": dtype,
-        "ms_per_token": milliseconds, "spread": 0.25, "ratio_to_soup": 2.0, "ratio_to_floor": to_floor,
-        "peak_bytes": 3, "rounds": 5,
-    }  # fmt: skip
-
-
 ROWS = [
-    row("soup", 2.0), row("floor", 4.0, to_floor=1.0), row("bank", 5.0, to_floor=1.3), row("bank-pass", 4.0),
-    row("soup", 2.5, "packed"), row("floor", 3.0, "packed", to_floor=1.0), row("bank", 3.6, "packed", to_floor=1.1),
-    row("bank-pass", 3.0, "packed"), row("bank+controller", 4.5, "packed"), row("peft-loop", 36.0),
-    row("peft-mixed", 18.0), row("bank", 1.0, batch=8), row("bank", 1.0, dtype="bfloat16"),
+    row("soup", 2.0), row("floor", 4.0, ratio_to_floor=1.0), row("bank", 5.0, ratio_to_floor=1.3),
+    row("bank-pass", 4.0), row("soup", 2.5, "packed"), row("floor", 3.0, "packed", ratio_to_floor=1.0),
+    row("bank", 3.6, "packed", ratio_to_floor=1.1), row("bank-pass", 3.0, "packed"),
+    row("bank+controller", 4.5, "packed"), row("peft-loop", 36.0), row("peft-mixed", 18.0),
+    row("bank", 1.0, batch=8), row("bank", 1.0, dtype="bfloat16"),
 ]  # fmt: skip
 
 
@@ -61,10 +48,10 @@ def test_every_claim_is_told_of_the_fastest_engines():
 
 
 def test_engines_that_differ_are_compared_by_their_medians():
-    rows = [row("floor", 3.0, "packed"), row("bank", 6.0, to_floor=1.1)]
+    rows = [row("floor", 3.0, "packed"), row("bank", 6.0, ratio_to_floor=1.1)]
     (line,) = claims_sheet(rows, "float32").rows
     assert line == ["6", "6.00 eager", "3.00 packed", "2.00", "–", "–", "–"]
-    rows = [row("floor", 3.0), row("bank", 4.5, to_floor=1.4)]
+    rows = [row("floor", 3.0), row("bank", 4.5, ratio_to_floor=1.4)]
     assert claims_sheet(rows, "float32").rows[0][3] == "1.40"
 
 

@@ -31,6 +31,7 @@ SHIPPED = Path(__file__).parent / "bundles" / "miniature"
 EXAMPLES = """examples:
   decode.py "What is a volcano?" --preference "simple words, keep it short, be warm"
   decode.py "What is a volcano?" --weights friendly=1,concise=0.5    numbers; friendly=-1 asks for the opposite pole
+  decode.py "What is a volcano?" --user ada    as choices between answers have shown it: python -m pcm.users ask ada
   decode.py "What is a volcano?" --preference "be warm" --trace volcano.html    a page that shows why each token came
   decode.py "What is a volcano?" --preference "be warm" --explain    which expert did what, below the answer
   decode.py "What is a volcano?" --preference "be warm" --json | jq .text
@@ -50,6 +51,7 @@ def decode(
     *,
     preference: str | None = None,
     weights: str | None = None,
+    user: str | None = None,
     bundle: str = str(SHIPPED),
     revision: str | None = None,
     rule: str | None = None,
@@ -77,6 +79,7 @@ def decode(
         prompt: What shall be answered; without it (and without --prompts) a conversation starts.
         preference: How it shall be answered, in words.
         weights: The same in numbers from -1 to 1, name=number,...; they win where both speak.
+        user: Whose learned profile to follow, by name or by its file; `python -m pcm.users ask NAME` makes one.
         bundle: A bundle's folder, or its id on the Hugging Face hub.
         revision: Branch, tag or commit of a bundle on the hub.
         rule: Another mixing rule than the bundle's: probability, logit or anchored.
@@ -111,7 +114,7 @@ def decode(
     bias = parsed_bias(logit_bias) if logit_bias is not None else {}
     sampling = Sampling(temperature, top_k, top_p, max_new_tokens, min_p, repetition_penalty, bias, stop or ())
     settings = _settings(sampling, seed, bool(trace), explain)
-    asked_for, requests = _wishes(preference, weights, prompts)
+    asked_for, requests = _wishes(preference, weights, user, prompts)
     mixture = _load(bundle, rule, revision, device, compile)
     if requests:
         _answer_file(mixture, requests, output, settings, batch_size)
@@ -127,12 +130,12 @@ def _settings(sampling: "Sampling", seed: int, traced: bool, explained: bool) ->
 
 
 def _wishes(
-    preference: str | None, weights: str | None, prompts: str | None
+    preference: str | None, weights: str | None, user: str | None, prompts: str | None
 ) -> "tuple[Preference | None, list[Request]]":
     from interface.requests import read_requests
     from interface.wish import wish
 
-    asked_for = wish(preference, weights)
+    asked_for = wish(preference, weights, user)
     return asked_for, read_requests(Path(prompts), asked_for) if prompts else []
 
 

@@ -11,9 +11,8 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from comparison.scorers import Array, Scores
-from decoding.answered import Answered
 from experts.miniature.corpus import Prompt
-from experts.prompts import encode_prompts, pad_left
+from experts.prompts import answered
 from experts.references import References, beats_reference
 from experts.rewards import QUALITY, RewardModels
 
@@ -50,20 +49,11 @@ class LearnedScorer:
 
     def score(self, prompts: Sequence[Prompt], answers: Sequence[str]) -> Scores:
         """Gives the scores of one answer to each prompt."""
-        asked = encode_prompts(self.tokenizer, [prompt.messages for prompt in prompts])
-        told = [self._answered(text) for text in answers]
-        ids, mask = pad_left([torch.cat(pair) for pair in zip(asked, told, strict=True)], self.tokenizer.pad_token_id)
-        texts = Answered(ids, mask, torch.tensor([len(tokens) for tokens in told]))
-        raw = self.rewards.score(texts, (*self.names, QUALITY))  # (N, D + 1)
+        told = answered(self.tokenizer, [prompt.messages for prompt in prompts], list(answers), self.max_new_tokens)
+        raw = self.rewards.score(told, (*self.names, QUALITY))  # (N, D + 1)
         reference = torch.stack([self._references[repr(prompt.messages)] for prompt in prompts])
         relative = beats_reference(raw, reference).double().numpy()
         return Scores(relative[:, -1], {name: relative[:, place] for place, name in enumerate(self.names)})
-
-    def _answered(self, text: str) -> torch.Tensor:
-        """The tokens of an answer, with the end unless it was cut off."""
-        ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        ended = [] if len(ids) >= self.max_new_tokens else [self.tokenizer.eos_token_id]
-        return torch.tensor([*ids, *ended], dtype=torch.long)
 
 
 class ClassifierScorer:

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from decoding.answered import Answered
+
 Conversation = list[dict[str, str]]
 
 
@@ -47,6 +49,28 @@ def pad_left(sequences: Sequence[Tensor], pad_id: int) -> tuple[Tensor, Tensor]:
         ids[row, width - len(sequence) :] = sequence
         mask[row, width - len(sequence) :] = 1
     return ids, mask
+
+
+def answered(
+    tokenizer: PreTrainedTokenizerBase,
+    conversations: Sequence[Conversation],
+    answers: Sequence[str],
+    longest: int | None = None,
+) -> Answered:
+    """Conversations with an answer each, as a reward reads them.
+
+    Args:
+        tokenizer: Of the reward's base.
+        conversations: What was answered.
+        answers: One to each; an end is set behind it.
+        longest: An answer of as many tokens was cut off: it gets no end.
+    """
+    asked = encode_prompts(tokenizer, conversations)
+    told = [torch.tensor(ids, dtype=torch.long) for ids in tokenizer(answers, add_special_tokens=False)["input_ids"]]
+    end = torch.tensor([tokenizer.eos_token_id])
+    told = [ids if longest is not None and len(ids) >= longest else torch.cat([ids, end]) for ids in told]
+    ids, mask = pad_left([torch.cat(pair) for pair in zip(asked, told, strict=True)], tokenizer.pad_token_id)
+    return Answered(ids, mask, torch.tensor([len(tokens) for tokens in told]))
 
 
 class PromptStream:

@@ -1,21 +1,41 @@
 """What a person typed as a wish, as a preference.
 
-Knows how weights are written on a command line. Does not know which dimensions there are.
+Knows how weights are written on a command line, and profiles. Does not know which dimensions there are.
 """
 
+import warnings
+
 from pcm.preference import Preference
+from pcm.users.profile import Profile, load_profile
 
 
-def wish(text: str | None, weights: str | None) -> Preference | None:
-    """Gives the preference of a text, of weights, or of both; None where neither was typed.
+def wish(text: str | None, weights: str | None, user: str | None = None) -> Preference | None:
+    """Gives the preference of a text, of weights, of both, or of a user; None where nothing was typed.
 
     Args:
         text: The wish in words.
         weights: The wish in numbers, `friendly=1,concise=0.5`.
+        user: Whose profile to follow, by name or by its file.
+
+    Raises:
+        FileNotFoundError: If the user has no profile.
+        ValueError: If a user is given beside another wish, or something cannot be read.
     """
+    if user is not None:
+        if text is not None or weights is not None:
+            raise ValueError("give --user, or --preference and --weights, not both")
+        return wish_of(load_profile(user))
     if text is None and weights is None:
         return None
     return Preference(text, None if weights is None else parsed_weights(weights))
+
+
+def wish_of(profile: Profile) -> Preference | None:
+    """Gives what a profile asks for; one that asks for nothing is told of, and None."""
+    if profile.preference is None:
+        why = "; ".join(profile.doubts) or "too few choices to be sure of anything"
+        warnings.warn(f"the profile of {profile.name} asks for nothing in particular ({why})", stacklevel=2)
+    return profile.preference
 
 
 def parsed_weights(text: str) -> dict[str, float]:

@@ -1,0 +1,92 @@
+"""What is believed of one user's taste, and how sure it is, after some choices.
+
+Taste is linear: `P(y₁ ≻ y₂ | u) = σ(λ_uᵀ(φ(x, y₁) − φ(x, y₂)))` (PReF, arXiv 2503.06358, equation 1). λ is found by
+logistic regression under a normal prior, its uncertainty by Laplace's approximation. Knows numbers of answers. Does
+not know texts, nor what an axis of φ is called.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+ENOUGH = 8
+"""Choices from which on they are asked whether they agree with each other better than chance."""
+
+
+@dataclass(frozen=True)
+class Belief:
+    """A normal distribution over tastes.
+
+    Args:
+        mean: What a unit of each axis is worth to the user, in logits `(J,)`.
+        covariance: Of the same `(J, J)`.
+    """
+
+    mean: Tensor
+    covariance: Tensor
+
+    @classmethod
+    def before(cls, axes: int, scale: float = 1.0) -> "Belief":
+        """Knows nothing yet: mean zero, standard deviation `scale` on each of `axes` axes."""
+        return cls(torch.zeros(axes, dtype=torch.float64), scale**2 * torch.eye(axes, dtype=torch.float64))
+
+    @property
+    def deviation(self) -> Tensor:
+        """Standard deviation on each axis `(J,)`."""
+        return self.covariance.diagonal().sqrt()
+
+    def after(self, differences: Tensor, outcomes: Tensor) -> "Belief":
+        """What is believed once the choices are known too.
+
+        Args:
+            differences: `φ(chosen) − φ(rejected)` of each choice `(N, J)`.
+            outcomes: 1 where the first was preferred, ½ in a tie, 0 where the second was `(N,)`.
+
+        Raises:
+            ValueError: If the shapes do not fit, or a number is not finite.
+        """
+        differences, outcomes = differences.double(), outcomes.double()
+        if differences.shape != (len(outcomes), len(self.mean)):
+            expected = (len(outcomes), len(self.mean))
+            raise ValueError(f"differences must be of shape {expected}, got {tuple(differences.shape)}")
+        if not (differences.isfinite().all() and outcomes.isfinite().all()):
+            raise ValueError("differences and outcomes must be finite, got some that are not")
+        precision = torch.linalg.inv(self.covariance)
+        mean = self._most_probable(differences, outcomes, precision)
+        doubt = (differences @ mean).sigmoid()
+        hessian = precision + differences.T @ ((doubt * (1 - doubt))[:, None] * differences)
+        return Belief(mean, torch.linalg.inv(hessian))
+
+    def _most_probable(self, differences: Tensor, outcomes: Tensor, precision: Tensor) -> Tensor:
+        taste = self.mean.clone().requires_grad_()
+        optimiser = torch.optim.LBFGS([taste], max_iter=200, tolerance_grad=1e-10, line_search_fn="strong_wolfe")
+
+        def loss() -> Tensor:
+            optimiser.zero_grad()
+            surprise = binary_cross_entropy_with_logits(differences @ taste, outcomes, reduction="sum")
+            away = taste - self.mean
+            total = surprise + away @ precision @ away / 2
+            total.backward()
+            return total
+
+        optimiser.step(loss)
+        return taste.detach()
+
+    def better_than_chance(self, differences: Tensor, outcomes: Tensor) -> bool | None:
+        """Whether each choice is foreseen by all others, in the mean better than by a coin; None if there are too few.
+
+        Args:
+            differences: As in `after`; `self` is the belief before any choice.
+            outcomes: As in `after`.
+        """
+        if len(outcomes) < ENOUGH:
+            return None
+        others = ~torch.eye(len(outcomes), dtype=torch.bool)
+        foreseen = [
+            differences[place].double() @ self.after(differences[kept], outcomes[kept]).mean
+            for place, kept in enumerate(others)
+        ]
+        surprise = binary_cross_entropy_with_logits(torch.stack(foreseen), outcomes.double())
+        return bool(surprise < torch.tensor(2.0).log())

@@ -1,0 +1,105 @@
+"""What a user has shown of their taste: choices between two answers to one prompt.
+
+Knows texts and how logs of choices are written. Does not know what the texts are worth to anybody.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from decoding.conversation import Conversation
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of two answers was preferred, or neither.
+
+    Args:
+        prompt: The conversation that was answered.
+        chosen: The answer that was preferred; either of the two in a tie.
+        rejected: The other one.
+        tie: Whether the user could not say.
+        chosen_was_left: Where the chosen answer was shown; None where nobody knows, or in a tie.
+
+    Raises:
+        ValueError: If something is no text, or the answers are the same.
+    """
+
+    prompt: Conversation
+    chosen: str
+    rejected: str
+    tie: bool = False
+    chosen_was_left: bool | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses what is no choice."""
+        for name, text in (("chosen", self.chosen), ("rejected", self.rejected)):
+            if not isinstance(text, str) or not text.strip():
+                raise ValueError(f"{name} must be a text, got {text!r}")
+        if self.chosen == self.rejected:
+            raise ValueError(f"a choice must be between two different answers, got {self.chosen!r} twice")
+        if not self.prompt or not all(isinstance(turn, Mapping) and "content" in turn for turn in self.prompt):
+            raise ValueError(f"a prompt must be a list of messages with role and content, got {self.prompt!r}")
+
+    @property
+    def outcome(self) -> float:
+        """1 where the first answer was preferred, ½ in a tie."""
+        return 0.5 if self.tie else 1.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Gives what `read_choice` reads."""
+        return asdict(self)
+
+
+def read_choice(row: Any) -> Choice:
+    """The choice of one JSON object; its prompt may be a text.
+
+    Raises:
+        ValueError: If a field is missing, unknown or of another kind.
+    """
+    if not isinstance(row, Mapping):
+        raise ValueError(f"a choice must be an object, got {row!r}")
+    known = ("prompt", "chosen", "rejected", "tie", "chosen_was_left")
+    if missing := sorted({"prompt", "chosen", "rejected"} - row.keys()):
+        raise ValueError(f"a choice must have prompt, chosen and rejected, got none of {', '.join(missing)}")
+    if unknown := sorted(row.keys() - set(known)):
+        raise ValueError(f"a choice must have the fields {', '.join(known)}, got {', '.join(unknown)}")
+    prompt = row["prompt"]
+    messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+    return Choice(**{**row, "prompt": messages})
+
+
+def read_log(path: Path, user: str | None = None) -> dict[str, list[Choice]]:
+    """The choices of every user in a JSONL file with rows `{"user", "prompt", "chosen", "rejected"}`.
+
+    Args:
+        path: The file.
+        user: Read this one's rows only.
+
+    Raises:
+        ValueError: If a row cannot be read, with its number, or no row is left.
+    """
+    found: dict[str, list[Choice]] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            whose = _user_of(row)
+            choice = read_choice({name: value for name, value in row.items() if name != "user"})
+        except ValueError as problem:
+            raise ValueError(f"line {number} of {path}: {problem}") from problem
+        if user is None or whose == user:
+            found.setdefault(whose, []).append(choice)
+    if not found:
+        raise ValueError(f"{path} must hold a choice{f' of {user!r}' if user else ''}, got none")
+    return found
+
+
+def _user_of(row: Any) -> str:
+    """Whose choice a row is."""
+    if not isinstance(row, Mapping) or not isinstance(row.get("user"), str) or not row["user"].strip():
+        raise ValueError(f"a row must name its user in a text, got {row!r}")
+    return str(row["user"])

@@ -1,0 +1,84 @@
+"""From evidence to a profile: choices are scored, a taste is found, and doubts about it are told.
+
+Knows axes, beliefs and profiles; what scores an answer comes as a function. Does not know models or files.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from decoding.conversation import Conversation
+from pcm.users.axes import Axes
+from pcm.users.belief import Belief
+from pcm.users.evidence import Choice
+from pcm.users.profile import Axis, Profile
+
+Score = Callable[[Sequence[Conversation], Sequence[str]], Tensor]
+"""Gives the reward models' scores `(N, D)` of one answer to each prompt, in the order of `Axes.scores`."""
+SIDED = 0.01
+"""How improbable it must be that an undecided user chose one side so often, before it is doubted."""
+
+
+@dataclass(frozen=True)
+class Learner:
+    """Learns tastes on some axes.
+
+    Args:
+        axes: Of taste.
+        score: Scores answers.
+        before: What is believed of a user who has shown nothing yet.
+    """
+
+    axes: Axes
+    score: Score
+    before: Belief
+
+    def differences(self, choices: Sequence[Choice]) -> Tensor:
+        """How the chosen answer differs from the rejected one on every axis, `(N, J)`."""
+        prompts = [choice.prompt for choice in choices]
+        texts = [choice.chosen for choice in choices] + [choice.rejected for choice in choices]
+        placed = self.axes.of(self.score(prompts * 2, texts)).double()
+        return placed[: len(choices)] - placed[len(choices) :]
+
+    def learned(self, profile: Profile) -> Profile:
+        """The profile with what its evidence amounts to."""
+        if not profile.choices:
+            return self.concluded(profile, self.before, ())
+        differences = self.differences(profile.choices)
+        outcomes = torch.tensor([choice.outcome for choice in profile.choices])
+        doubts = doubts_about(profile.choices, self.before.better_than_chance(differences, outcomes))
+        belief = self.before if doubts else self.before.after(differences, outcomes)
+        return self.concluded(profile, belief, doubts)
+
+    def concluded(self, profile: Profile, belief: Belief, doubts: tuple[str, ...]) -> Profile:
+        """The profile with this belief, and the weights it amounts to."""
+        told = zip(self.axes.names, belief.mean.tolist(), belief.deviation.tolist(), strict=True)
+        axes = {name: Axis(round(mean, 4), round(deviation, 4)) for name, mean, deviation in told}
+        return replace(profile, belief=axes, weights=self.axes.weights(belief), doubts=doubts)
+
+
+def doubts_about(choices: Sequence[Choice], foreseen: bool | None) -> tuple[str, ...]:
+    """Why choices may say nothing about a taste, each reason a sentence.
+
+    Args:
+        choices: Of one user.
+        foreseen: Whether each is foreseen by the others better than by a coin; None if there are too few to tell.
+    """
+    doubts = []
+    if foreseen is False:
+        doubts.append("the choices agree with each other no better than chance: what they ask for cannot be told yet")
+    sides = [choice.chosen_was_left for choice in choices if choice.chosen_was_left is not None]
+    if sides and two_sided(sum(sides), len(sides)) < SIDED:
+        side = "left" if 2 * sum(sides) > len(sides) else "right"
+        doubts.append(f"the {side} answer was chosen {max(sum(sides), len(sides) - sum(sides))} of {len(sides)} times")
+    return tuple(doubts)
+
+
+def two_sided(count: int, trials: int) -> float:
+    """Probability that a fair coin falls at least as unevenly as `count` of `trials`."""
+    most = max(count, trials - count)
+    tail = sum(math.comb(trials, heads) for heads in range(most, trials + 1)) / 2**trials
+    return min(1.0, 2 * tail)

@@ -1,0 +1,54 @@
+import json
+
+import pytest
+
+from pcm.users.evidence import Choice, read_choice, read_log
+
+ROW = {"user": "ada", "prompt": "What is a bee?", "chosen": "A bee.", "rejected": "An insect."}
+
+
+def written(path, *rows):
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows), "utf-8")
+    return path
+
+
+def test_a_log_holds_the_choices_of_each_user_in_order(tmp_path):
+    messages = [{"role": "user", "content": "Why?"}]
+    log = written(tmp_path / "log", ROW, "", ROW | {"user": "bob"}, ROW | {"prompt": messages, "tie": True})
+    found = read_log(log)
+    assert list(found) == ["ada", "bob"]
+    assert found["ada"][0] == Choice([{"role": "user", "content": "What is a bee?"}], "A bee.", "An insect.")
+    assert found["ada"][1] == Choice(messages, "A bee.", "An insect.", tie=True)
+    assert [choice.outcome for choice in found["ada"]] == [1.0, 0.5]
+    assert list(read_log(log, "bob")) == ["bob"]
+
+
+def test_a_choice_is_read_as_it_was_written():
+    choice = Choice([{"role": "user", "content": "Why?"}], "So.", "Thus.", chosen_was_left=False)
+    assert read_choice(json.loads(json.dumps(choice.as_dict()))) == choice
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("{", "line 2"),
+        ({"user": "ada", "prompt": "Why?", "chosen": "So."}, "got none of rejected"),
+        (ROW | {"likes": 3}, "got likes"),
+        (ROW | {"chosen": 3}, "chosen must be a text, got 3"),
+        (ROW | {"rejected": " "}, "rejected must be a text"),
+        (ROW | {"rejected": "A bee."}, "two different answers"),
+        (ROW | {"prompt": []}, "a prompt must be a list of messages"),
+        (ROW | {"user": ""}, "must name its user"),
+        ([1], "must name its user"),
+    ],
+)
+def test_a_row_that_is_no_choice_is_refused_with_its_number(tmp_path, row, message):
+    log = written(tmp_path / "log", ROW, row)
+    with pytest.raises(ValueError, match=message) as refused:
+        read_log(log)
+    assert "line 2 of" in str(refused.value)
+
+
+def test_a_log_without_the_user_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="a choice of 'eve', got none"):
+        read_log(written(tmp_path / "log", ROW), "eve")

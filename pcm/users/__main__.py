@@ -176,6 +176,28 @@ def prepare(
     write_questions(output, rows)
 
 
+def bench(
+    *,
+    bundle: str = str(SHIPPED),
+    output: Path = Path("build/users"),
+    users: int = 200,
+    log_users: int = 100,
+    seeds: int = 3,
+) -> None:
+    """Measure on simulated users of the miniature world how well they are known, and how well answers please them.
+
+    Args:
+        bundle: A bundle of the miniature world.
+        output: Gets users.json, users.md and a plot.
+        users: Of each seed.
+        log_users: Others, from whose choices bases are learned.
+        seeds: Of users, answers and noise.
+    """
+    from comparison.users.bench import bench as measure  # what measures needs the extra `train`
+
+    measure(bundles.locate(bundle), output, users=users, log_users=log_users, seeds=seeds)
+
+
 def drawn_weights(mixture: Mixture, generator: torch.Generator) -> dict[str, float]:
     """A preference drawn at random: each axis asked for one way, the other way or not at all, never nothing."""
     poles = Axes(mixture.dimensions).poles
@@ -222,7 +244,7 @@ def scorer(folder: Path, manifest: bundles.Manifest, axes: Axes) -> Score:
 
 if __name__ == "__main__":
     try:
-        auto_cli([ask, learn, show, forget, merge, prepare])
+        auto_cli([ask, learn, show, forget, merge, prepare, bench])
     except (ValueError, OSError) as problem:
         sys.stderr.write(f"error: {' '.join(str(problem).split())}\n")
         sys.exit(2)

@@ -1,0 +1,1 @@
+"""How well users are known after a few choices: simulated users, ways to learn their tastes, and the truth."""

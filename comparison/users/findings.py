@@ -1,0 +1,89 @@
+"""What the bench of users found, over all its seeds, and how it is told.
+
+Knows curves, shares and tables. Does not know how any of it was measured.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from comparison.page import Sheet, shown_estimate
+from comparison.users.followed import Followed
+from comparison.users.trial import Curves, answers_needed
+from evaluation.intervals import estimate
+
+COUNTS = (0, 1, 2, 3, 5, 7, 10, 15, 20)
+AT = 10  # answers, after which profiles are followed
+GOAL = 0.80  # area under the curve that answers are counted to
+
+
+@dataclass
+class Findings:
+    """One entry of every list for each seed.
+
+    Args:
+        lines: By way of learning, its users' curves.
+        doubted: By kind of users, the share whose choices were doubted.
+        followed: Answers for profiles.
+    """
+
+    lines: dict[str, list[Curves]] = field(default_factory=dict)
+    doubted: dict[str, list[float]] = field(default_factory=dict)
+    followed: list[Followed] = field(default_factory=list)
+
+    def report(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Everything with its interval over users, as plain data."""
+        return {
+            "settings": {**settings, "goal": GOAL, "answers": AT},
+            "lines": {name: _line(np.concatenate(by_seed)) for name, by_seed in self.lines.items()},
+            "doubted": {kind: float(np.mean(shares)) for kind, shares in self.doubted.items()},
+            "followed": _texts(self.followed),
+        }
+
+
+def _line(areas: Curves) -> dict[str, Any]:
+    """Of one way of learning; areas are (seeds * users, C)."""
+    by_count = zip(COUNTS, areas.T, strict=True)
+    return {
+        "area": {str(count): estimate(column).as_dict() for count, column in by_count},
+        "answers_to_goal": answers_needed(areas.mean(0).tolist(), COUNTS, GOAL),
+    }
+
+
+def _texts(by_seed: list[Followed]) -> dict[str, Any]:
+    together = Followed({kind: np.concatenate([one.worth[kind] for one in by_seed]) for kind in by_seed[0].worth})
+    against = {}
+    for other in ("average", "base", "true"):
+        difference, wins = together.against(other)
+        against[other] = {"difference": difference.as_dict(), "win_rate": wins.as_dict()}
+    worth = {kind: estimate(values).as_dict() for kind, values in together.worth.items()}
+    return {"gain": together.gain(), "worth": worth, "learned_against": against}
+
+
+def sheets(report: Mapping[str, Any]) -> list[Sheet]:
+    """What was found, as tables."""
+    counts = ("0", "3", "5", str(AT), "20")
+    lines = [
+        [name, *(shown_estimate(line["area"][count]) for count in counts), _shown(line["answers_to_goal"])]
+        for name, line in report["lines"].items()
+    ]
+    told = report["followed"]
+    against = [
+        [other, shown_estimate(numbers["difference"]), shown_estimate(numbers["win_rate"])]
+        for other, numbers in told["learned_against"].items()
+    ]
+    title = (
+        f"Answers for profiles from {AT} choices reach {told['gain']:.0%} of what telling the true preference gains."
+    )
+    doubts = [[kind, f"{share:.0%}"] for kind, share in report["doubted"].items()]
+    return [
+        Sheet("Choices foreseen: area under the curve after so many answers.", ["way", *counts, f"to {GOAL}"], lines),
+        Sheet(title, ["against", "difference in worth", "wins"], against),
+        Sheet(f"Users whose {COUNTS[-1]} choices are doubted.", ["kind", "share"], doubts),
+    ]
+
+
+def _shown(answers: float | None) -> str:
+    return "never" if answers is None else f"{answers:.1f}"

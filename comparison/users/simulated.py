@@ -1,0 +1,66 @@
+"""Users whose taste is known, because it was drawn; and how they choose.
+
+Knows what answers truly are, in numbers. Does not know who tries to find their tastes out.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Kind = Literal["steady", "inconsistent", "drifting", "coin"]
+NOISE = 0.12
+"""Of two answers whose worth differs by so much the better one is chosen with probability .73, as by labellers."""
+INCONSISTENT = 4.0  # times the noise
+DRIFT = 6  # choices, after which one axis has turned
+
+
+@dataclass(frozen=True)
+class User:
+    """A taste on the true axes, quality last, and a way of choosing by it.
+
+    Args:
+        taste: Worth of a unit of each axis `(J,)`.
+        kind: Steady; inconsistent, four times as noisy; drifting, who turn round on an axis; or a coin.
+    """
+
+    taste: Tensor
+    kind: Kind = "steady"
+
+    def worth(self, axes: Tensor) -> Tensor:
+        """What answers, or differences of answers, are worth to the user `(N,)`; axes are `(N, J)`."""
+        return axes.double() @ self.taste
+
+    def chooses(self, difference: Tensor, before: int, generator: torch.Generator) -> float:
+        """Whether the first of two answers is chosen, 1 or 0.
+
+        Args:
+            difference: First minus second, on the true axes `(J,)`.
+            before: How many choices were made before this one.
+            generator: Of the noise.
+        """
+        taste = self.taste.clone()
+        if self.kind == "drifting" and before < DRIFT:
+            taste[int(taste[:-1].abs().argmax())] *= -1  # what they will want in the end is their taste
+        noise = NOISE * (INCONSISTENT if self.kind == "inconsistent" else 1)
+        likely = 0.5 if self.kind == "coin" else float((difference.double() @ taste / noise).sigmoid())
+        return float(torch.rand((), generator=generator) < likely)
+
+
+def drawn(count: int, axes: int, seed: int, kind: Kind = "steady") -> list[User]:
+    """Users who want quality, and on each axis a pole, more or less, or nothing.
+
+    Args:
+        count: How many.
+        axes: How many besides quality.
+        seed: Of their tastes.
+        kind: How they choose.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    intensities = 2 * torch.rand(count, axes, generator=generator, dtype=torch.float64) - 1
+    cares = torch.rand(count, axes, generator=generator) < 0.75
+    cares[torch.arange(count), torch.randint(axes, (count,), generator=generator)] = True
+    # An axis runs from -½ to ½, quality from 0 to 1: twice the intensity weighs a whole axis like all of quality.
+    tastes = torch.cat([2 * intensities * cares, torch.ones(count, 1, dtype=torch.float64)], dim=-1)
+    return [User(taste, kind) for taste in tastes]

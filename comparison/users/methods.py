@@ -14,7 +14,7 @@ from torch import Tensor
 from comparison.users.simulated import User
 from pcm.users.basis import Basis, mixed
 from pcm.users.belief import Belief
-from pcm.users.questions import most_informative
+from pcm.users.questions import any_pair, next_pair
 
 Features = Mapping[str, Tensor]
 """By name, differences of pairs of answers `(N, F)`."""
@@ -37,13 +37,6 @@ class Method(Protocol):
     def margins(self, seen: Features, outcomes: Tensor, other: Features, user: User) -> Tensor:
         """How much the first answers of other pairs will be preferred `(M,)`."""
         ...
-
-
-def any_pair(pool: Features, asked: list[int], generator: torch.Generator) -> int:
-    """A pair that was not asked about, drawn at random."""
-    left = torch.ones(len(next(iter(pool.values()))))
-    left[asked] = 0
-    return int(left.multinomial(1, generator=generator))
 
 
 @dataclass
@@ -76,8 +69,8 @@ class Linear:
     def next(self, pool: Features, asked: list[int], outcomes: Tensor, generator: torch.Generator) -> int:
         """The pair that tells most, or any."""
         if not self.active:
-            return any_pair(pool, asked, generator)
-        place = most_informative(self.axes(pool), self.belief(rows(pool, asked), outcomes), set(asked))
+            return any_pair(len(pool[self.feature]), asked, generator)
+        place = next_pair(self.axes(pool), self.belief(rows(pool, asked), outcomes), asked)
         assert place is not None, "the pool is larger than the number of questions"
         return place
 
@@ -94,7 +87,7 @@ class Asking:
 
     def next(self, pool: Features, asked: list[int], outcomes: Tensor, generator: torch.Generator) -> int:
         """Any pair."""
-        return any_pair(pool, asked, generator)
+        return any_pair(len(next(iter(pool.values()))), asked, generator)
 
 
 @dataclass

@@ -3,6 +3,7 @@
 Knows users, pairs and methods. Does not know how any of them works.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 from comparison.users.methods import Linear, Method, rows
 from comparison.users.simulated import User
 from comparison.users.world import Pairs
+from pcm.users.learning import ODDS
 
 Curves = NDArray[np.float64]
 """Area under the curve of each user after each number of answers `(U, C)`."""
@@ -70,10 +72,10 @@ def curves(
 
 
 def doubted(method: Linear, users: Sequence[User], pool: Pairs, count: int, seed: int) -> float:
-    """Share of the users whose choices are doubted, because they agree with each other no better than chance."""
+    """Share of the users whose choices are doubted: a coin is much likelier to have made them than a taste."""
     told = [interviewed(method, user, pool, count, seed + place) for place, user in enumerate(users)]
-    agree = [method.before.better_than_chance(method.axes(rows(pool.features, asked)), what) for asked, what in told]
-    return sum(foreseen is False for foreseen in agree) / len(agree)
+    odds = [method.before.odds(method.axes(rows(pool.features, asked)), outcomes) for asked, outcomes in told]
+    return sum(one < -math.log(ODDS) for one in odds) / len(odds)
 
 
 def answers_needed(curve: Sequence[float], counts: Sequence[int], goal: float) -> float | None:

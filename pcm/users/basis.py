@@ -164,7 +164,7 @@ def _surprise(margins: Tensor, outcomes: Tensor) -> Tensor:
 
 def _least(loss: Callable[..., Tensor], *start: Tensor) -> tuple[Tensor, ...]:
     """Where the loss is least, from a start."""
-    found = [tensor.clone().requires_grad_() for tensor in start]
+    found = [tensor.clone(memory_format=torch.contiguous_format).requires_grad_() for tensor in start]
     optimiser = torch.optim.LBFGS(found, max_iter=300, tolerance_grad=1e-8, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:

@@ -5,14 +5,12 @@ logistic regression under a normal prior, its uncertainty by Laplace's approxima
 not know texts, nor what an axis of φ is called.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
-
-ENOUGH = 8
-"""Choices from which on they are asked whether they agree with each other better than chance."""
 
 
 @dataclass(frozen=True)
@@ -74,19 +72,21 @@ class Belief:
         optimiser.step(loss)
         return taste.detach()
 
-    def better_than_chance(self, differences: Tensor, outcomes: Tensor) -> bool | None:
-        """Whether each choice is foreseen by all others, in the mean better than by a coin; None if there are too few.
+    def odds(self, differences: Tensor, outcomes: Tensor) -> float:
+        """The log-odds that choices come from a taste and not from a coin, if both were as likely before, nats.
+
+        The Bayes factor, by Laplace's approximation. It is right whatever made the questions be asked: a coin reaches
+        odds of c to one in at most one of c interviews. That the other choices foresee each one would not do, where
+        each question was picked after the answers before it.
 
         Args:
             differences: As in `after`; `self` is the belief before any choice.
             outcomes: As in `after`.
         """
-        if len(outcomes) < ENOUGH:
-            return None
-        others = ~torch.eye(len(outcomes), dtype=torch.bool)
-        foreseen = [
-            differences[place].double() @ self.after(differences[kept], outcomes[kept]).mean
-            for place, kept in enumerate(others)
-        ]
-        surprise = binary_cross_entropy_with_logits(torch.stack(foreseen), outcomes.double())
-        return bool(surprise < torch.tensor(2.0).log())
+        after = self.after(differences, outcomes)
+        margins = differences.double() @ after.mean
+        surprise = binary_cross_entropy_with_logits(margins, outcomes.double(), reduction="sum")
+        away = after.mean - self.mean
+        narrower = after.covariance.logdet() - self.covariance.logdet()
+        taste = -surprise - away @ torch.linalg.solve(self.covariance, away) / 2 + narrower / 2
+        return float(taste) + len(outcomes) * math.log(2)

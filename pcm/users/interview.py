@@ -20,7 +20,7 @@ from pcm.users.evidence import Choice
 from pcm.users.learning import Learner, doubts_about
 from pcm.users.profile import Profile
 from pcm.users.question import Question
-from pcm.users.questions import most_informative
+from pcm.users.questions import next_pair
 
 KEYS = "1 left   2 right   3 cannot say   s skip   u undo   q stop > "
 OUTCOMES = {"1": 1.0, "2": 0.0, "3": 0.5}
@@ -62,7 +62,7 @@ class Interview:
         """Asks until the user stops, nothing is left to ask, or `most` answers are there; gives the profile."""
         self.profile = self._concluded()
         while most is None or len(self.profile.choices) < most:
-            place = most_informative(self.differences, self._belief(), self.passed)
+            place = next_pair(self.differences, self._belief(), self.passed)
             if place is None:
                 self.console.print("There is nothing left to ask.")
                 break
@@ -120,8 +120,8 @@ class Interview:
     def _concluded(self) -> Profile:
         if not self.shown:
             return self.learner.concluded(self.profile, self.learner.before, ())
-        foreseen = self.learner.before.better_than_chance(torch.stack(self.shown), self._outcomes())
-        doubts = doubts_about(self.profile.choices, foreseen)
+        odds = self.learner.before.odds(torch.stack(self.shown), self._outcomes())
+        doubts = doubts_about(self.profile.choices, odds)
         return self.learner.concluded(self.profile, self.learner.before if doubts else self._belief(), doubts)
 
     def _show(self, question: Question) -> None:

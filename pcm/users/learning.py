@@ -20,6 +20,10 @@ Score = Callable[[Sequence[Conversation], Sequence[str]], Tensor]
 """Gives the reward models' scores `(N, D)` of one answer to each prompt, in the order of `Axes.scores`."""
 SIDED = 0.01
 """How improbable it must be that an undecided user chose one side so often, before it is doubted."""
+ENOUGH = 8
+"""Choices from which on it is asked whether a taste made them."""
+ODDS = 3.0
+"""To one: how much likelier a coin must be than a taste, before choices are doubted."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Learner:
             return self.concluded(profile, self.before, ())
         differences = self.differences(profile.choices)
         outcomes = torch.tensor([choice.outcome for choice in profile.choices])
-        doubts = doubts_about(profile.choices, self.before.better_than_chance(differences, outcomes))
+        doubts = doubts_about(profile.choices, self.before.odds(differences, outcomes))
         belief = self.before if doubts else self.before.after(differences, outcomes)
         return self.concluded(profile, belief, doubts)
 
@@ -60,15 +64,15 @@ class Learner:
         return replace(profile, belief=axes, weights=self.axes.weights(belief), doubts=doubts)
 
 
-def doubts_about(choices: Sequence[Choice], foreseen: bool | None) -> tuple[str, ...]:
+def doubts_about(choices: Sequence[Choice], odds: float) -> tuple[str, ...]:
     """Why choices may say nothing about a taste, each reason a sentence.
 
     Args:
         choices: Of one user.
-        foreseen: Whether each is foreseen by the others better than by a coin; None if there are too few to tell.
+        odds: Log-odds that they come from a taste and not from a coin, nats (`Belief.odds`).
     """
     doubts = []
-    if foreseen is False:
+    if len(choices) >= ENOUGH and odds < -math.log(ODDS):
         doubts.append("the choices agree with each other no better than chance: what they ask for cannot be told yet")
     sides = [choice.chosen_was_left for choice in choices if choice.chosen_was_left is not None]
     if sides and two_sided(sum(sides), len(sides)) < SIDED:

@@ -3,10 +3,16 @@
 Knows numbers of answers and a belief. Does not know texts.
 """
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor
 
 from pcm.users.belief import Belief
+
+CHECKS = 4
+"""Every so many questions one is drawn from all pairs: the most informative pairs are close calls, by which somebody
+with a taste can hardly be told from a coin."""
 
 
 def information(differences: Tensor, belief: Belief) -> Tensor:
@@ -24,9 +30,25 @@ def information(differences: Tensor, belief: Belief) -> Tensor:
     return (likely * (1 - likely)).square() * spread
 
 
-def most_informative(differences: Tensor, belief: Belief, asked: set[int]) -> int | None:
-    """The number of the pair to ask about next, None where all have been asked."""
+def next_pair(differences: Tensor, belief: Belief, asked: Collection[int]) -> int | None:
+    """The number of the pair to ask about next, None where all have been asked.
+
+    Args:
+        differences: Of all pairs `(N, J)`.
+        belief: After the choices so far.
+        asked: Pairs that are not to be asked about again.
+    """
+    if len(asked) == len(differences):
+        return None
+    if (len(asked) + 1) % CHECKS == 0:
+        return any_pair(len(differences), asked, torch.Generator().manual_seed(len(asked)))
     told = information(differences, belief)
     told[list(asked)] = -torch.inf
-    best = int(told.argmax())
-    return None if best in asked else best
+    return int(told.argmax())
+
+
+def any_pair(count: int, asked: Collection[int], generator: torch.Generator) -> int:
+    """One of `count` pairs that was not asked about, drawn at random."""
+    left = torch.ones(count)
+    left[list(asked)] = 0
+    return int(left.multinomial(1, generator=generator))

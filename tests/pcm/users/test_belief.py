@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from pcm.users.belief import ENOUGH, Belief
+from pcm.users.belief import Belief
 
 
 def choices(count, taste, seed=0):
@@ -61,13 +61,20 @@ def test_what_cannot_be_learned_from_is_refused():
         Belief.before(1).after(torch.tensor([[torch.nan]]), torch.ones(1))
 
 
-def test_choices_that_agree_are_told_from_those_of_a_coin():
-    foreseen = [Belief.before(3).better_than_chance(*choices(30, [2.0, -1.0, 0.5], seed)) for seed in range(10)]
-    assert all(foreseen)
-    coins = []
-    for seed in range(20):
-        differences, _ = choices(30, [0.0, 0.0, 0.0], seed)
-        coin = torch.randint(0, 2, (30,), generator=torch.Generator().manual_seed(seed)).double()
-        coins.append(Belief.before(3).better_than_chance(differences, coin))
-    assert sum(coins) <= 5
-    assert Belief.before(3).better_than_chance(*choices(ENOUGH - 1, [1.0, 0.0, 0.0])) is None
+def test_the_odds_are_the_evidence_integrated_by_brute_force():
+    differences, outcomes = choices(10, [0.8])
+    grid = torch.linspace(-8, 8, 160_001, dtype=torch.float64)
+    margins = differences * grid
+    likely = outcomes[:, None] * margins.sigmoid().log() + (1 - outcomes)[:, None] * (-margins).sigmoid().log()
+    prior = torch.distributions.Normal(0.0, 1.0).log_prob(grid)
+    evidence = (likely.sum(0) + prior).exp().sum() * (grid[1] - grid[0])
+    expected = evidence.log().item() - 10 * torch.tensor(0.5).log().item()
+    assert Belief.before(1).odds(differences, outcomes) == pytest.approx(expected, abs=0.1)
+
+
+def test_choices_by_a_taste_are_told_from_those_of_a_coin():
+    before = Belief.before(3)
+    assert all(before.odds(*choices(30, [2.0, -1.0, 0.5], seed)) > 1.1 for seed in range(10))
+    coins = [torch.randint(0, 2, (30,), generator=torch.Generator().manual_seed(seed)).double() for seed in range(40)]
+    odds = [before.odds(choices(30, [0.0] * 3, seed)[0], coin) for seed, coin in enumerate(coins)]
+    assert sum(one > 1.1 for one in odds) <= 4

@@ -1,7 +1,7 @@
 import torch
 
 from pcm.users.belief import Belief
-from pcm.users.questions import information, most_informative
+from pcm.users.questions import CHECKS, any_pair, information, next_pair
 
 
 def test_information_is_what_a_loop_over_the_formula_gives():
@@ -19,10 +19,23 @@ def test_information_is_what_a_loop_over_the_formula_gives():
 def test_the_next_question_is_about_the_axis_of_which_least_is_known():
     differences = torch.tensor([[2.0, 0.0], [0.0, 2.0], [0.1, 0.1]])
     belief = Belief(torch.zeros(2).double(), torch.diag(torch.tensor([0.1, 1.0])).double())
-    assert most_informative(differences, belief, set()) == 1
-    assert most_informative(differences, belief, {1}) == 0
-    assert most_informative(differences, belief, {0, 1}) == 2
-    assert most_informative(differences, belief, {0, 1, 2}) is None
+    assert next_pair(differences, belief, set()) == 1
+    assert next_pair(differences, belief, {1}) == 0
+    assert next_pair(differences, belief, {0, 1}) == 2
+    assert next_pair(differences, belief, {0, 1, 2}) is None
+
+
+def test_every_fourth_question_is_about_any_pair():
+    differences = torch.cat([torch.tensor([[2.0, 0.0]]), 0.01 * torch.ones(59, 2)])
+    found = [next_pair(differences, Belief.before(2), range(1, 1 + asked)) for asked in range(40)]
+    checks = found[CHECKS - 1 :: CHECKS]
+    assert len(set(checks)) > 5
+    assert {place for number, place in enumerate(found, 1) if number % CHECKS} == {0}
+
+
+def test_a_random_pair_is_never_one_that_was_asked():
+    generator = torch.Generator().manual_seed(0)
+    assert {any_pair(4, [0, 2, 3], generator) for _ in range(20)} == {1}
 
 
 def test_a_pair_whose_choice_is_foreseen_tells_little():

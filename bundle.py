@@ -5,6 +5,7 @@
     experts/<dimension>/ ordinary PEFT adapters, or whole models (none for those that are on the hub)
     pcm/                 the Preference Control Model       reader/  what turns a text into dimensions
     rewards/<name>/      reward adapters: training and evaluation read them, decoding does not
+    questions.jsonl      answers that a user can be asked to choose between; not hashed, anybody may put others there
 
 Knows files, hashes and the manifest. Does not know how a mixture computes. Reads safetensors and JSON, never pickle.
 """

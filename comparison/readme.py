@@ -10,22 +10,10 @@ import sys
 from pathlib import Path
 
 from comparison.command import command_parser
+from comparison.marked import rewrite
 from comparison.page import summary
 
-BEGIN = "<!-- results -->"
-END = "<!-- /results -->"
-
-
-def with_results(readme: str, results: str) -> str:
-    """Gives the README with this text as its section of results.
-
-    Raises:
-        ValueError: If the README does not have exactly one such section.
-    """
-    if readme.count(BEGIN) != 1 or readme.count(END) != 1 or readme.index(BEGIN) > readme.index(END):
-        raise ValueError(f"the README must hold {BEGIN} and then {END}, once each, got neither or in another order")
-    before, rest = readme.split(BEGIN)
-    return f"{before}{BEGIN}\n{results.strip()}\n{END}{rest.split(END)[1]}"
+SECTION = "results"
 
 
 def update_readme(
@@ -42,11 +30,7 @@ def update_readme(
         FileNotFoundError: If one of the files is not there.
         ValueError: If the README has no section of results.
     """
-    old = readme.read_text(encoding="utf-8")
-    new = with_results(old, summary(json.loads(report.read_text(encoding="utf-8"))))
-    if not check and new != old:
-        readme.write_text(new, encoding="utf-8")
-    return new == old
+    return rewrite(readme, SECTION, summary(json.loads(report.read_text(encoding="utf-8"))), check)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -16,23 +16,11 @@ from comparison.bench.findings import Findings
 from comparison.bench.profiling import profile_sheet
 from comparison.bench.tables import best_sheet, conditions, load_sheet
 from comparison.command import command_parser
+from comparison.marked import rewrite
 from comparison.page import Sheet
 
-BEGIN = "<!-- cost -->"
-END = "<!-- /cost -->"
+SECTION = "cost"
 TYPICAL_EXPERTS = 6
-
-
-def with_figures(page: str, figures: str) -> str:
-    """Gives the page with this text as its figures.
-
-    Raises:
-        ValueError: If the page does not have exactly one place for them.
-    """
-    if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
-        raise ValueError(f"the page must hold {BEGIN} and then {END}, once each, got neither or in another order")
-    before, rest = page.split(BEGIN)
-    return f"{before}{BEGIN}\n{figures.strip()}\n{END}{rest.split(END)[1]}"
 
 
 def figures_of(findings: Findings) -> str:
@@ -68,16 +56,12 @@ def publish(
         ValueError: If the page has no place for figures.
     """
     source = results if take is None else take
-    old = page.read_text(encoding="utf-8")
-    new = with_figures(old, figures_of(Findings.read(source / "bench.json")))
-    if check:
-        return new == old
-    if take is not None:
+    up_to_date = rewrite(page, SECTION, figures_of(Findings.read(source / "bench.json")), check)
+    if take is not None and not check:
         results.mkdir(parents=True, exist_ok=True)
         for found in (take / "bench.json", *sorted(take.glob("cost-*.png"))):
             shutil.copyfile(found, results / found.name)
-    page.write_text(new, encoding="utf-8")
-    return new == old
+    return up_to_date
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 from rich.progress import track
 
 from comparison.page import show
-from comparison.users.findings import AT, COUNTS, Findings, sheets
+from comparison.users.findings import AT, COUNTS, Findings, page, sheets
 from comparison.users.followed import Weights, followed, true_weights
 from comparison.users.lineup import lineup, log_of
 from comparison.users.methods import Linear, Method
@@ -98,7 +98,7 @@ def _profiles(
 def _write(output: Path, report: Mapping[str, Any]) -> None:
     output.mkdir(parents=True, exist_ok=True)
     (output / "users.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    (output / "users.md").write_text("\n\n".join(sheet.markdown() for sheet in sheets(report)) + "\n", encoding="utf-8")
+    (output / "users.md").write_text(page(report) + "\n", encoding="utf-8")
     areas = {name: line["area"] for name, line in report["lines"].items() if not name.endswith("users")}
     series = {name: {count: numbers["mean"] for count, numbers in area.items()} for name, area in areas.items()}
     save_plot(line_plot(series, "answers", "area under the curve"), output / "users.svg")

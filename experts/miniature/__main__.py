@@ -62,7 +62,7 @@ class Stage:
         words = ["-m", *self.command.split(), *(self.quick.split() if scale == "quick" else [])]
         if self.checkpoint and (BUILD / self.checkpoint).exists():
             words += ["--ckpt_path", str(BUILD / self.checkpoint)]
-        return [word.replace("CONFIGS", str(CONFIGS)) for word in words]
+        return [word.replace("CONFIGS", str(CONFIGS)).replace("BUILD", str(BUILD)) for word in words]
 
 
 STAGES = (
@@ -98,6 +98,12 @@ STAGES = (
         "bundle/bundle.json",
         "--trainer.max_epochs 1 --data.iterations 2 --data.pairs 4 --data.validation_pairs 4 --model.max_new_tokens 16",
         checkpoint="pcm/checkpoints/last.ckpt",
+    ),
+    Stage(
+        "questions for users",
+        "pcm.users prepare BUILD/prompts/train.jsonl BUILD/bundle/questions.jsonl --bundle BUILD/bundle",
+        "bundle/questions.jsonl",
+        "--count 4 --answers 2 --max_new_tokens 16",
     ),
 )
 

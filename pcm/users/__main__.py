@@ -221,7 +221,9 @@ def learner_of(folder: Path, prior_scale: float) -> Learner:
     """
     manifest = bundles.read_manifest(folder)
     axes = Axes(manifest.dimensions)
-    return Learner(axes, scorer(folder, manifest, axes), Belief.before(len(axes.names), prior_scale))
+    before = Belief.before(len(axes.names), prior_scale)
+    judge = f"bundle {bundles.sha256(folder / bundles.MANIFEST)[:12]}"
+    return Learner(axes, scorer(folder, manifest, axes), before, judge)
 
 
 def scorer(folder: Path, manifest: bundles.Manifest, axes: Axes) -> Score:
@@ -237,7 +239,7 @@ def scorer(folder: Path, manifest: bundles.Manifest, axes: Axes) -> Score:
 
     def score(prompts: Sequence[Conversation], answers: Sequence[str]) -> Tensor:
         conversations = [[dict(turn) for turn in prompt] for prompt in prompts]
-        return rewards.score(answered(tokenizer, conversations, answers), axes.scores)
+        return rewards.score(answered(tokenizer, conversations, list(answers)), axes.scores)
 
     return score
 

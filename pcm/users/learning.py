@@ -34,18 +34,23 @@ class Learner:
         axes: Of taste.
         score: Scores answers.
         before: What is believed of a user who has shown nothing yet.
+        judge: What made the scores, for the provenance of profiles.
     """
 
     axes: Axes
     score: Score
     before: Belief
+    judge: str = ""
 
     def differences(self, choices: Sequence[Choice]) -> Tensor:
         """How the chosen answer differs from the rejected one on every axis, `(N, J)`."""
-        prompts = [choice.prompt for choice in choices]
-        texts = [choice.chosen for choice in choices] + [choice.rejected for choice in choices]
-        placed = self.axes.of(self.score(prompts * 2, texts)).double()
-        return placed[: len(choices)] - placed[len(choices) :]
+        sides = [(choice.prompt, text) for choice in choices for text in (choice.chosen, choice.rejected)]
+        answers = {repr(side): side for side in sides}  # one of many pairs is scored once
+        places = {key: place for place, key in enumerate(answers)}
+        prompts, texts = zip(*answers.values(), strict=True)
+        placed = self.axes.of(self.score(prompts, texts)).double()
+        first, second = torch.tensor([places[repr(side)] for side in sides]).view(-1, 2).T
+        return placed[first] - placed[second]
 
     def learned(self, profile: Profile) -> Profile:
         """The profile with what its evidence amounts to."""
@@ -61,7 +66,8 @@ class Learner:
         """The profile with this belief, and the weights it amounts to."""
         told = zip(self.axes.names, belief.mean.tolist(), belief.deviation.tolist(), strict=True)
         axes = {name: Axis(round(mean, 4), round(deviation, 4)) for name, mean, deviation in told}
-        return replace(profile, belief=axes, weights=self.axes.weights(belief), doubts=doubts)
+        weights = self.axes.weights(belief)
+        return replace(profile, belief=axes, weights=weights, doubts=doubts, provenance={"judge": self.judge})
 
 
 def doubts_about(choices: Sequence[Choice], odds: float) -> tuple[str, ...]:

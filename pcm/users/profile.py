@@ -39,7 +39,7 @@ class Profile:
         weights: The numeric preference it amounts to; empty where nothing is sure.
         belief: Each axis of taste by name.
         doubts: Why the choices may say nothing, each a sentence.
-        provenance: Which bundle judged the answers, and how the profile was learned.
+        provenance: What judged the answers.
     """
 
     name: str

@@ -4,10 +4,11 @@ from pathlib import Path
 import pytest
 from scripted import DIMENSIONS, SETTINGS, good_outcomes
 
-from comparison.readme import BEGIN, END, main, update_readme, with_results
+from comparison.readme import main, update_readme
 from comparison.report import report_of
 
 ROOT = Path(__file__).parents[2]
+BEGIN, END = "<!-- results -->", "<!-- /results -->"
 
 
 @pytest.fixture
@@ -23,17 +24,6 @@ def test_the_readme_shows_the_latest_results():
     if not report.exists():
         pytest.skip("there are no results yet")
     assert update_readme(ROOT / "README.md", report, check=True), "run python -m comparison.readme"
-
-
-def test_only_the_section_changes():
-    assert with_results(f"a\n{BEGIN}\nold\n{END}\nb\n", "new\n") == f"a\n{BEGIN}\nnew\n{END}\nb\n"
-    assert with_results(f"{BEGIN}{END}", "new") == f"{BEGIN}\nnew\n{END}"
-
-
-@pytest.mark.parametrize("readme", ["nothing", f"{END} {BEGIN}", f"{BEGIN} {BEGIN} {END}", BEGIN])
-def test_a_readme_without_its_section_is_refused(readme: str):
-    with pytest.raises(ValueError, match="the README must hold"):
-        with_results(readme, "new")
 
 
 def test_checking_writes_nothing_and_says_what_to_do(files: list[str], capsys: pytest.CaptureFixture[str]):

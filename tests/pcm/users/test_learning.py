@@ -1,10 +1,12 @@
 import random
+from dataclasses import replace
 
 import pytest
-from tastes import easier, learner, questions
+from tastes import PROMPT, easier, learner, questions, score
 
 from pcm.users.learning import doubts_about, two_sided
 from pcm.users.profile import Profile
+from pcm.users.question import questions_from
 
 
 def test_a_taste_is_learned_from_the_choices_it_makes():
@@ -55,3 +57,18 @@ def test_one_choice_is_enough_to_go_on_but_not_to_be_sure():
 def test_how_improbable_one_side_is_agrees_with_scipy(heads, trials):
     stats = pytest.importorskip("scipy.stats")
     assert two_sided(heads, trials) == pytest.approx(stats.binomtest(heads, trials).pvalue)
+
+
+def test_an_answer_in_many_pairs_is_scored_once():
+    seen = []
+
+    def counting(prompts, answers):
+        seen.extend(answers)
+        return score(prompts, answers)
+
+    pool = questions_from([(PROMPT, ["1 0", "2 0", "4 1"])])
+    choices = [question.choice(1.0) for question in pool]
+    found = replace(learner(), score=counting).differences(choices)
+    assert sorted(seen) == ["1 0", "2 0", "4 1"]
+    by_hand = [[float(question.left[0]) - float(question.right[0])] for question in pool]
+    assert found[:, :1].tolist() == by_hand

@@ -1,0 +1,55 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from comparison.users.findings import COUNTS, Findings, page
+from comparison.users.followed import Followed
+from comparison.users.publish import main, publish
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def report():
+    rising = np.linspace(0.5, 0.9, len(COUNTS)) + np.array([[0.0], [0.02]])
+    worth = {"learned": [1.0, 2.0], "average": [0.5, 0.5], "true": [1.5, 2.5], "base": [0.0, 3.0]}
+    answers = Followed({kind: np.array(values) for kind, values in worth.items()})
+    found = Findings({"dimensions": [rising, rising]}, {"coin": [0.5, 0.7]}, [answers, answers])
+    return found.report({"users": 2, "log_users": 3, "each": 4, "seeds": 2})
+
+
+def test_the_report_tells_lines_doubts_and_what_answers_are_worth(report):
+    line = report["lines"]["dimensions"]
+    assert line["area"]["0"]["mean"] == pytest.approx(0.51)
+    assert 7 < line["answers_to_goal"] < 10
+    assert report["doubted"] == {"coin": pytest.approx(0.6)}
+    assert report["followed"]["gain"] == pytest.approx(2 / 3)
+    assert report["followed"]["learned_against"]["base"]["win_rate"]["mean"] == pytest.approx(0.5)
+
+
+def test_the_page_shows_every_line(report):
+    text = page(report)
+    for told in ("2 users in each of 2 runs", "| dimensions | 0.510", "67% of what telling", "| coin | 60% |"):
+        assert told in text
+
+
+def test_a_new_bench_is_kept_and_shown(report, tmp_path, capsys):
+    new, kept, target = tmp_path / "new", tmp_path / "kept", tmp_path / "users.md"
+    new.mkdir()
+    (new / "users.json").write_text(json.dumps(report))
+    (new / "users.svg").write_text("<svg/>")
+    target.write_text("<!-- users -->\n<!-- /users -->\n")
+    files = ["--target", str(target), "--results", str(kept), "--take", str(new)]
+    assert main([*files, "--check"]) == 1
+    assert "comparison.users.publish" in capsys.readouterr().err
+    assert not kept.exists()
+    assert main(files) == 0
+    assert "| dimensions |" in target.read_text()
+    assert main([*files[:4], "--check"]) == 0
+    assert (kept / "users.svg").read_text() == "<svg/>"
+
+
+def test_the_page_about_users_shows_the_figures_that_are_kept():
+    assert publish(ROOT / "docs" / "users.md", ROOT / "docs" / "results", check=True), "run comparison.users.publish"

@@ -1,0 +1,96 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tastes import PROMPT, easier, learner, questions
+
+from pcm.users import __main__ as commands
+from pcm.users.profile import load_profile
+from pcm.users.question import read_questions, write_questions
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDLEY_USERS", str(tmp_path / "users"))
+    monkeypatch.setattr(commands, "learner_of", lambda folder, prior_scale: learner())
+    return tmp_path / "users"
+
+
+def log(path, **wants):
+    """A log of users who want it easy, 1, or hard, 0."""
+    rows = []
+    for user, easy in wants.items():
+        for question in questions(10):
+            choice = question.choice(float(easier(question) == easy))
+            rows.append({"user": user, "prompt": PROMPT, "chosen": choice.chosen, "rejected": choice.rejected})
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return path
+
+
+def test_a_log_becomes_a_profile_for_each_user_and_counts_no_choice_twice(tmp_path, capsys):
+    path = log(tmp_path / "log.jsonl", ada=1, bob=0)
+    for _ in range(2):
+        commands.learn(log=path)
+    ada, bob = load_profile("ada"), load_profile("bob")
+    assert (ada.weights, bob.weights) == ({"easy": 1.0}, {"easy": -1.0})
+    assert len(ada.choices) == len(bob.choices) == 10
+    commands.show("ada")
+    assert "asks for: easy=+1.00" in capsys.readouterr().out
+
+
+def test_one_user_of_a_log_leaves_the_others_alone(tmp_path):
+    commands.learn(log=log(tmp_path / "log.jsonl", ada=1, bob=0), name="ada")
+    with pytest.raises(FileNotFoundError, match=r"there: ada\)"):
+        load_profile("bob")
+
+
+def test_profiles_that_disagree_merge_into_one_that_is_sure_of_nothing(tmp_path):
+    commands.learn(log=log(tmp_path / "log.jsonl", ada=1, bob=0))
+    commands.merge(["ada", "bob"], into="both")
+    both = load_profile("both")
+    assert len(both.choices) == 20
+    assert both.weights == {}
+
+
+def test_what_is_forgotten_is_gone(tmp_path, own_folder):
+    commands.learn(log=log(tmp_path / "log.jsonl", ada=1))
+    commands.forget("ada")
+    assert list(own_folder.iterdir()) == []
+    with pytest.raises(FileNotFoundError, match="none yet"):
+        commands.forget("ada")
+
+
+def test_learning_from_nothing_is_refused():
+    with pytest.raises(ValueError, match="needs a --log, a --name or both"):
+        commands.learn()
+
+
+def test_questions_come_back_as_every_pair_of_different_answers(tmp_path):
+    write_questions(tmp_path / "q", [(PROMPT, ["a", "b", "a", "c"]), (PROMPT, ["same", "same"])])
+    found = read_questions(tmp_path / "q")
+    assert {frozenset((question.left, question.right)) for question in found} == {
+        frozenset(pair) for pair in ("ab", "ac", "bc")
+    }
+    (tmp_path / "q").write_text('{"prompt": "x"}\n', "utf-8")
+    with pytest.raises(ValueError, match="line 1 of"):
+        read_questions(tmp_path / "q")
+    with pytest.raises(FileNotFoundError, match=r"pcm\.users prepare"):
+        read_questions(tmp_path / "nowhere")
+
+
+@pytest.mark.slow
+def test_the_shipped_bundle_asks_learns_and_follows(own_folder):
+    keys = "1\n2\ns\nu\n3\nq\n"
+    asked = subprocess.run(
+        [sys.executable, "-m", "pcm.users", "ask", "ada"], cwd=ROOT, input=keys, capture_output=True, text=True
+    )
+    assert asked.returncode == 0, asked.stderr
+    assert "2 answers are kept" in asked.stdout
+    command = [sys.executable, "decode.py", "What is a volcano?", "--user", "ada", "--json"]
+    followed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert followed.returncode == 0, followed.stderr
+    assert json.loads(followed.stdout)["preference"]["asked"]

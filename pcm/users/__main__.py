@@ -23,6 +23,7 @@ from torch import Tensor
 import bundle as bundles
 from decoding.conversation import Conversation
 from decoding.sampling import Sampling
+from experts.names import listed
 from experts.prompts import answered, read_prompts
 from experts.rewards import RewardModels
 from mixture import Mixture
@@ -123,16 +124,16 @@ def forget(name: str) -> None:
     Console(highlight=False).print(f"{path} is deleted")
 
 
-def merge(names: list[str], *, into: str, bundle: str = str(SHIPPED), prior_scale: float = 1.0) -> None:
+def merge(names: list[str] | str, *, into: str, bundle: str = str(SHIPPED), prior_scale: float = 1.0) -> None:
     """Join the evidence of several profiles in one, and learn from all of it.
 
     Args:
-        names: Users, or profiles' files.
+        names: Users, or profiles' files, a list or `one,another`.
         into: The name of the profile that is written.
         bundle: Folder or hub id of a bundle with reward models.
         prior_scale: As in `ask`.
     """
-    profile = merged(into, [load_profile(name) for name in names])
+    profile = merged(into, [load_profile(name) for name in listed(names) or []])
     profile = learner_of(bundles.locate(bundle), prior_scale).learned(profile)
     Console(highlight=False).print(f"{len(profile.choices)} choices, kept in {profile.save()}")
 

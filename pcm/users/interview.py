@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
+from decoding.conversation import Conversation
 from pcm.users.axes import Axes
 from pcm.users.belief import Belief
 from pcm.users.evidence import Choice
@@ -55,8 +56,9 @@ class Interview:
         self.differences = learner.differences(pairs)  # (N, J), left minus right
         known = learner.differences(profile.choices) if profile.choices else self.differences[:0]
         self.shown: list[Tensor] = list(known)
-        seen = {repr((choice.prompt, {choice.chosen, choice.rejected})) for choice in profile.choices}
-        self.passed = {place for place, question in enumerate(questions) if _key(question) in seen}
+        seen = {_pair(choice.prompt, choice.chosen, choice.rejected) for choice in profile.choices}
+        asked = [_pair(question.prompt, question.left, question.right) in seen for question in questions]
+        self.passed = {place for place, before in enumerate(asked) if before}
 
     def run(self, most: int | None = None) -> Profile:
         """Asks until the user stops, nothing is left to ask, or `most` answers are there; gives the profile."""
@@ -126,6 +128,8 @@ class Interview:
 
     def _show(self, question: Question) -> None:
         self.console.rule(f"{len(self.profile.choices) + 1}")
+        for turn in question.prompt[:-1]:
+            self.console.print(Text(f"{turn['role']}: {turn['content']}", style="dim"))
         self.console.print(Text(str(question.prompt[-1]["content"]), style="bold"))
         sides = Table.grid(expand=True, padding=(0, 1))
         sides.add_column(ratio=1)
@@ -134,8 +138,9 @@ class Interview:
         self.console.print(sides)
 
 
-def _key(question: Question) -> str:
-    return repr((question.prompt, {question.left, question.right}))
+def _pair(prompt: Conversation, one: str, other: str) -> tuple[str, frozenset[str]]:
+    """The same for both sides of a pair."""
+    return repr(prompt), frozenset((one, other))
 
 
 def belief_table(profile: Profile, axes: Axes) -> Table:

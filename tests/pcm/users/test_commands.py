@@ -50,7 +50,7 @@ def test_one_user_of_a_log_leaves_the_others_alone(tmp_path):
 
 def test_profiles_that_disagree_merge_into_one_that_is_sure_of_nothing(tmp_path):
     commands.learn(log=log(tmp_path / "log.jsonl", ada=1, bob=0))
-    commands.merge(["ada", "bob"], into="both")
+    commands.merge("ada,bob", into="both")
     both = load_profile("both")
     assert len(both.choices) == 20
     assert both.weights == {}

@@ -4,11 +4,9 @@ Knows hidden states and token ids. Does not know adapters, training or what a sc
 
 The last state is how classifiers of transformers read. It serves what shows in a text as a whole; but whether an
 answer is right shows token by token, in how likely each was, and a small trunk has no layers left to gather that at
-the end. Evidence is the last state, the answer's mean state, and five numbers about its tokens: mean and least
-log-probability, how many surprise the model, how many there are, and what share of them says again what was said
-before. (What repeats itself is likely: without the last number, likelihood would praise it.) The prompt's tokens count
-in none of them: a question is far less likely than its answer, and would drown it. A head of H numbers reads the last
-state, one of 2H + 5 reads the evidence.
+the end. Evidence is the last state, the answer's mean state, the mean log-probability of its tokens, and how many they
+are. The prompt's tokens count in none of them: a question is far less likely than its answer, and would drown it. A
+head of H numbers reads the last state, one of 2H + 2 reads the evidence.
 """
 
 import torch
@@ -19,14 +17,10 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from decoding.answered import Answered
 
-SCALES = (200.0, 2.5, 5.0, 0.4, 100.0)
-"""What the five numbers are multiplied by, to differ by about ten between answers.
-
-A head moves its weights by a few tenths in a training, whatever they weigh: these five, which tell more than any
-number of a state, are to reach what they are worth.
-"""
-SURPRISING = -5.0  # nats; a token that the model takes for less likely than this
-REPEATED = 4  # tokens in a row that were in the answer before
+LIKELIHOOD_SCALE = 20.0
+"""Mean log-probabilities differ by hundredths where states differ by ones: so one learning rate suits both."""
+LENGTH_SCALE = 25.0
+"""Tokens in an answer, to lengths of about one; for the same reason."""
 TOKENS_AT_ONCE = 2048  # whose logits are in memory together
 
 
@@ -42,45 +36,24 @@ def last_state(hidden: Tensor, lengths: Tensor) -> Tensor:
 
 def evidence_size(hidden_size: int) -> int:
     """How many numbers the evidence of one text has."""
-    return 2 * hidden_size + len(SCALES)
+    return 2 * hidden_size + 2
 
 
 def evidence(hidden: Tensor, texts: Answered, unembedding: Tensor) -> Tensor:
-    """The last state, the answer's mean state and five scaled numbers about its tokens, `(R, 2H + 5)`.
+    """The last state, the answer's mean state, its scaled mean log-probability and its scaled length, `(R, 2H + 2)`.
 
     Args:
         hidden: `(R, T, H)`.
         texts: left-aligned rows, a prompt of at least one token in each.
         unembedding: weights of the language-model head, `(V, H)`.
     """
-    counted, following = texts.in_answer()[:, 1:], texts.input_ids[:, 1:]  # (R, T - 1)
-    tokens = counted.sum(-1).clamp(min=1).to(unembedding.dtype)  # (R,)
-    mean = (hidden[:, 1:] * counted.unsqueeze(-1)).sum(1) / tokens[:, None]  # (R, H)
-    found = logprobs(hidden[:, :-1][counted], following[counted], unembedding)  # (answer tokens,)
-    likely = torch.zeros_like(counted, dtype=found.dtype).masked_scatter(counted, found)  # (R, T - 1)
-    surprising = (likely < SURPRISING).sum(-1)
-    told = [likely.sum(-1) / tokens, likely.amin(-1), surprising, texts.answer_lengths, repeats(texts) / tokens]
-    numbers = torch.stack([number.to(found.dtype) for number in told], dim=-1)  # (R, 5)
-    return torch.cat([last_state(hidden, texts.lengths), mean, numbers * numbers.new_tensor(SCALES)], dim=-1)
-
-
-def repeats(texts: Answered, run: int = REPEATED) -> Tensor:
-    """How many tokens of each answer end a run of tokens that stood in the answer before, `(R,)`.
-
-    Args:
-        texts: left-aligned rows.
-        run: tokens in a run.
-    """
-    inside = texts.in_answer()
-    if inside.shape[1] < run:
-        return torch.zeros_like(texts.answer_lengths)
-    runs = texts.input_ids.unfold(1, run, 1)  # (R, T - run + 1, run)
-    powers = 1_000_003 ** torch.arange(run, device=runs.device)  # modulo 2^64
-    keys = (runs * powers).sum(-1)  # equal runs have equal keys, different ones hardly ever
-    whole = inside.unfold(1, run, 1).all(-1)
-    outside = -1 - torch.arange(keys.shape[1], device=keys.device)
-    ordered = torch.where(whole, keys, outside).sort(-1).values
-    return (ordered.diff(dim=-1) == 0).sum(-1)
+    counted = texts.in_answer()[:, 1:]  # (R, T - 1)
+    tokens = counted.sum(-1, keepdim=True).clamp(min=1).to(unembedding.dtype)
+    mean = (hidden[:, 1:] * counted.unsqueeze(-1)).sum(1) / tokens  # (R, H)
+    told = logprobs(hidden[:, :-1][counted], texts.input_ids[:, 1:][counted], unembedding)  # (answer tokens,)
+    total = torch.zeros_like(counted, dtype=told.dtype).masked_scatter(counted, told).sum(-1, keepdim=True)  # (R, 1)
+    scaled = [LIKELIHOOD_SCALE * total / tokens, texts.answer_lengths[:, None] / LENGTH_SCALE]
+    return torch.cat([last_state(hidden, texts.lengths), mean, *scaled], dim=-1)
 
 
 def logprobs(hidden: Tensor, following: Tensor, unembedding: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from rich.progress import track
 
-from comparison.methods import without_experts
+from comparison.methods import Base
 from comparison.users.simulated import User
 from comparison.users.world import World
 from decoding.sampling import Sampling
@@ -59,9 +59,8 @@ def followed(
     """
     asked = prompts("test")
     questions = [asked[place * 7 % len(asked)] for place in range(len(users))]
-    alone = without_experts(mixture)
     texts = {kind: _answers(mixture, questions, weights, kind) for kind, weights in profiles.items()}
-    texts["base"] = _answers(alone, questions, [{}] * len(users), "base")
+    texts["base"] = Base(mixture).respond([prompt.messages for prompt in questions], (), SAMPLING, seed=0)
     return Followed({kind: _worth(world, questions, answers, users) for kind, answers in texts.items()})
 
 

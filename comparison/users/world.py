@@ -26,7 +26,7 @@ from experts.rewards import RewardModels
 from pcm.users.axes import QUALITY, Axes
 
 MOST_TOKENS = 112
-BATCH = 108
+BATCH = 216
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-ROWS_BEGUN = 16  # at once: with more of them less stays free, and texts come further from their order
 IGNORED = -100  # the label of a token that is read but not learned
 
 
@@ -21,11 +20,6 @@ class Row(NamedTuple):
     position_ids: list[int]
     labels: list[int]
 
-    @property
-    def width(self) -> int:
-        """Tokens in it."""
-        return len(self.input_ids)
-
     def add(self, ids: Sequence[int], learned: Sequence[int]) -> None:
         """Lays one more text behind the others; `learned` is 1 where a token is to be learned."""
         self.input_ids.extend(ids)
@@ -34,7 +28,7 @@ class Row(NamedTuple):
 
 
 def packed(texts: Iterable[tuple[Sequence[int], Sequence[int]]], width: int, pad_id: int) -> Iterator[Row]:
-    """Rows of whole texts, each text in the fullest of some rows that has room for it; little stays free at their ends.
+    """The texts in their order, as many in a row as fit; what stays free at its end is filled and not learned.
 
     Args:
         texts: token ids with a mask of what is to be learned.
@@ -44,22 +38,19 @@ def packed(texts: Iterable[tuple[Sequence[int], Sequence[int]]], width: int, pad
     Raises:
         ValueError: if a text is longer than a row.
     """
-    rows: list[Row] = []  # begun, the fullest last
+    row = Row([], [], [])
     for ids, learned in texts:
         if len(ids) > width:
             raise ValueError(f"a text must fit into a row of {width} tokens, got one of {len(ids)}")
-        roomy = [row for row in rows if row.width + len(ids) <= width]
-        if not roomy:
-            roomy = [Row([], [], [])]
-            rows.append(roomy[-1])
-        roomy[-1].add(ids, learned)
-        rows.sort(key=lambda row: row.width)
-        if len(rows) > ROWS_BEGUN:
-            yield _filled(rows.pop(), width, pad_id)
-    yield from (_filled(row, width, pad_id) for row in rows)
+        if len(row.input_ids) + len(ids) > width:
+            yield _filled(row, width, pad_id)
+            row = Row([], [], [])
+        row.add(ids, learned)
+    if row.input_ids:
+        yield _filled(row, width, pad_id)
 
 
 def _filled(row: Row, width: int, pad_id: int) -> Row:
-    free = width - row.width
+    free = width - len(row.input_ids)
     row.add([pad_id] * free, [0] * free)
     return row

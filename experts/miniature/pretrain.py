@@ -116,7 +116,7 @@ def sft_arguments(output: Path, steps: int, batch_size: int, learning_rate: floa
 def pretrain(
     output: Path = Path("build/miniature/base"),
     *,
-    steps: int = 7500,
+    steps: int = 6000,
     batch_size: int = 12,
     learning_rate: float = 2e-2,
     hidden_size: int = 160,
@@ -130,7 +130,7 @@ def pretrain(
     Args:
         output: the folder that gets the base as `from_pretrained` reads it.
         steps: optimiser steps, each on new dialogues.
-        batch_size: rows in a step, some four dialogues each.
+        batch_size: rows in a step, four dialogues each.
         learning_rate: Muon's peak, reached after 5 % of the steps and decayed to zero along a cosine.
         hidden_size: width of the model.
         layers: depth of the model.

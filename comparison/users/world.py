@@ -1,7 +1,7 @@
 """What the bench asks about: pairs of base answers in the miniature world, with the truth about them.
 
-Knows the world's questions, its gold judge, and how a bundle's base and reward models read an answer. Does not know
-users.
+Knows the world's questions, who tells the truth about answers, and how a bundle's base and rewards read them. Does not
+know users.
 """
 
 import random
@@ -11,19 +11,20 @@ from itertools import combinations
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
 import bundle as bundles
+from comparison.scorers import GoldScorer
 from comparison.users.methods import Features
 from experts.miniature.corpus import Prompt, prompts
-from experts.miniature.judge import judge
 from experts.miniature.pairs import draw_answers
 from experts.prompts import answered
 from experts.readout import evidence
 from experts.rewards import RewardModels
-from pcm.users.axes import QUALITY, Axes
+from pcm.users.axes import Axes
 
 MOST_TOKENS = 112
 BATCH = 216
@@ -91,9 +92,8 @@ class World:
 
     def truth(self, asked: Sequence[Prompt], answers: Sequence[str]) -> Tensor:
         """Where answers truly lie on the axes `(N, J)`."""
-        verdicts = [judge(prompt.topic, text) for prompt, text in zip(asked, answers, strict=True)]
-        scores = [{**verdict.dimensions, QUALITY: verdict.quality} for verdict in verdicts]
-        return self.axes.of(torch.tensor([[score[name] for name in self.axes.scores] for score in scores]))
+        scores = GoldScorer(self.axes.scores[:-1]).score(asked, answers)
+        return self.axes.of(torch.from_numpy(np.stack([*scores.dimensions.values(), scores.quality], axis=-1)))
 
     @torch.no_grad()
     def _places(self, asked: Sequence[Prompt], answers: Sequence[str]) -> Pairs:

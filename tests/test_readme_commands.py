@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
-BLOCKS = re.findall(r"^```\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+FENCED = re.findall(r"^```(\w*)\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
+BLOCKS = [text for language, text in FENCED if not language]
 LINES = [line.split("  #")[0].strip() for block in BLOCKS for line in block.splitlines()]
 PYTHON = [line for line in LINES if line.startswith("python ")]
 MAKE = [line for line in LINES if line.startswith("make ")]
@@ -19,6 +20,7 @@ TRAINS = ("experts.", "pcm", "comparison")
 
 def test_the_readme_shows_its_two_commands_first():
     assert MAKE[:2] == ["make demo", "make test"]
+    assert PYTHON
 
 
 @pytest.mark.parametrize("line", MAKE)

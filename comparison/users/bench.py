@@ -101,5 +101,5 @@ def _write(output: Path, report: Mapping[str, Any]) -> None:
     (output / "users.md").write_text(page(report) + "\n", encoding="utf-8")
     areas = {name: line["area"] for name, line in report["lines"].items() if not name.endswith("users")}
     series = {name: {count: numbers["mean"] for count, numbers in area.items()} for name, area in areas.items()}
-    save_plot(line_plot(series, "answers", "area under the curve"), output / "users.svg")
+    save_plot(line_plot(series, "answers", "area under the curve"), output / "users.png")
     show(sheets(report))

@@ -88,11 +88,14 @@ def sheets(report: Mapping[str, Any]) -> list[Sheet]:
 def page(report: Mapping[str, Any]) -> str:
     """What was found, as Markdown with the plot."""
     told = report["settings"]
+    command = (
+        f"python -m pcm.users bench --users {told['users']} --log_users {told['log_users']} --seeds {told['seeds']}"
+    )
     settings = (
         f"{told['users']} users in each of {told['seeds']} runs; {told['log_users']} others gave {told['each']} "
-        f"choices each to the log. 95 % intervals over users; `python -m pcm.users bench` measures it again."
+        f"choices each to the log. 95 % intervals over users; `{command}` measures it again."
     )
-    plot = "![Area under the curve after so many answers, one line for each way](results/users.svg)"
+    plot = "![Area under the curve after so many answers, one line for each way](results/users.png)"
     return "\n\n".join([settings, plot, *(sheet.markdown().rstrip() for sheet in sheets(report))])
 
 

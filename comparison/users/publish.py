@@ -17,7 +17,7 @@ from comparison.marked import rewrite
 from comparison.users.findings import page
 
 SECTION = "users"
-FILES = ("users.json", "users.svg")
+FILES = ("users.json", "users.png")
 
 
 def publish(

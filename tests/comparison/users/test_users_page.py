@@ -39,7 +39,7 @@ def test_a_new_bench_is_kept_and_shown(report, tmp_path, capsys):
     new, kept, target = tmp_path / "new", tmp_path / "kept", tmp_path / "users.md"
     new.mkdir()
     (new / "users.json").write_text(json.dumps(report))
-    (new / "users.svg").write_text("<svg/>")
+    (new / "users.png").write_text("a picture")
     target.write_text("<!-- users -->\n<!-- /users -->\n")
     files = ["--target", str(target), "--results", str(kept), "--take", str(new)]
     assert main([*files, "--check"]) == 1
@@ -48,7 +48,7 @@ def test_a_new_bench_is_kept_and_shown(report, tmp_path, capsys):
     assert main(files) == 0
     assert "| dimensions |" in target.read_text()
     assert main([*files[:4], "--check"]) == 0
-    assert (kept / "users.svg").read_text() == "<svg/>"
+    assert (kept / "users.png").read_text() == "a picture"
 
 
 def test_the_page_about_users_shows_the_figures_that_are_kept():

@@ -1,6 +1,7 @@
 import pytest
 
 from interface.wish import parsed_weights, wish
+from pcm.users.profile import Profile
 
 
 def test_nothing_typed_is_no_preference() -> None:
@@ -17,3 +18,20 @@ def test_text_and_weights_may_be_typed_together() -> None:
 def test_weights_that_are_no_names_with_numbers_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="must be written name=number"):
         parsed_weights(text)
+
+
+def test_a_user_s_profile_is_the_wish(tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDLEY_USERS", str(tmp_path))
+    Profile("ada", weights={"friendly": -0.5}).save()
+    assert wish(None, None, "ada").weights == {"friendly": -0.5}
+    with pytest.raises(ValueError, match="give --user, or --preference and --weights, not both"):
+        wish("be warm", None, "ada")
+    with pytest.raises(FileNotFoundError, match=r"got 'eve' without .* \(there: ada\)"):
+        wish(None, None, "eve")
+
+
+def test_a_profile_that_is_sure_of_nothing_is_told_of(tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDLEY_USERS", str(tmp_path))
+    Profile("coin", doubts=("they throw a coin",)).save()
+    with pytest.warns(UserWarning, match=r"coin asks for nothing in particular \(they throw a coin\)"):
+        assert wish(None, None, "coin") is None

@@ -41,7 +41,7 @@ def exit_status(work: Callable[[], object], stopped: str) -> int:
     except KeyboardInterrupt:
         errors.print(stopped, markup=False, soft_wrap=True)
         return 130
-    except (ValueError, FileNotFoundError) as problem:
+    except (ValueError, OSError) as problem:
         errors.print(str(problem), markup=False, soft_wrap=True)
         return 1
     return 0

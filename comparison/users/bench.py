@@ -15,16 +15,18 @@ from rich.progress import track
 from comparison.page import show
 from comparison.users.findings import AT, COUNTS, Findings, page, sheets
 from comparison.users.followed import Weights, followed, true_weights
-from comparison.users.lineup import lineup, log_of
+from comparison.users.lineup import lineup, log_of, on_axes
 from comparison.users.methods import Linear, Method
 from comparison.users.simulated import Kind, User, drawn
-from comparison.users.trial import curves, doubted, interviewed
+from comparison.users.trial import curves, doubted, interviews
 from comparison.users.world import Pairs, World
 from evaluation.pictures import line_plot
 from evaluation.plots import save_plot
 from mixture import Mixture
+from pcm.users.belief import Belief
+from pcm.users.learning import doubtful
 
-ODD: tuple[Kind, ...] = ("inconsistent", "drifting", "coin")
+KINDS: tuple[Kind, ...] = ("steady", "inconsistent", "drifting", "coin")
 
 
 def bench(
@@ -36,6 +38,7 @@ def bench(
     each: int = 40,
     seeds: int = 3,
     answers: int = 3,
+    questions: int = 216,
 ) -> None:
     """Run everything and write it down.
 
@@ -47,52 +50,59 @@ def bench(
         each: Choices of each of these.
         seeds: Of users, answers and noise.
         answers: Of the base to each question, every two a pair.
+        questions: The most of each split.
     """
     world, mixture, found = World(bundle), Mixture.load(bundle), Findings()
     for seed in range(seeds):
-        log_pairs, pool, held_out = (world.pairs(split, answers, seed) for split in ("train", "validation", "test"))
+        splits = ("train", "validation", "test")
+        log_pairs, pool, held_out = (world.pairs(split, answers, seed, questions) for split in splits)
         log = log_of(drawn(log_users, len(world.axes.poles), 1000 + seed), log_pairs, each, seed)
         known = (~log.isnan()).any(1)
-        methods = lineup(log_pairs.rows(known), log[known])
+        asked, choices = log_pairs.rows(known), log[known]
         people = drawn(users, len(world.axes.poles), seed)
-        _foresee(found, methods, people, pool, held_out, seed)
-        profiles = _profiles(world, _ours(methods), people, pool, seed)
+        ours, average = Linear("dimensions", "axes", Belief.before(len(world.axes.names))), on_axes(asked, choices)
+        _foresee(found, lineup(asked, choices), people, pool, held_out, seed)
+        _foresee_odd(found, ours, people, pool, held_out, seed)
+        profiles = _profiles(world, ours, average.population(), people, pool, seed)
         found.followed.append(followed(mixture, world, people, profiles))
     settings = {"users": users, "log_users": log_users, "each": each, "seeds": seeds}
     _write(output, found.report(settings))
 
 
-def _ours(methods: Sequence[Method]) -> Linear:
-    """The first line: the dimensions' axes, active questions, a prior from the log."""
-    assert isinstance(methods[0], Linear)
-    return methods[0]
-
-
 def _foresee(
     found: Findings, methods: Sequence[Method], people: Sequence[User], pool: Pairs, held_out: Pairs, seed: int
 ) -> None:
-    """Every line on these users, and ours on the same users when they answer oddly."""
-    ours = _ours(methods)
-    found.doubted.setdefault("steady", []).append(doubted(ours, people, pool, COUNTS[-1], seed))
+    """Every line on these users."""
     for method in track(methods, description=f"Learning tastes, seed {seed}"):
-        found.lines.setdefault(method.name, []).append(curves(method, people, pool, held_out, COUNTS, seed))
-    for kind in ODD:
+        told = interviews(method, people, pool, COUNTS[-1], seed)
+        found.lines.setdefault(method.name, []).append(curves(method, people, told, pool, held_out, COUNTS))
+
+
+def _foresee_odd(
+    found: Findings, ours: Linear, people: Sequence[User], pool: Pairs, held_out: Pairs, seed: int
+) -> None:
+    """Our line on the same users when they answer oddly, and how many of each kind are doubted."""
+    for kind in KINDS:
         these = [User(user.taste, kind) for user in people]
-        line = found.lines.setdefault(f"{ours.name}, {kind} users", [])
-        line.append(curves(ours, these, pool, held_out, COUNTS, seed))
-        found.doubted.setdefault(kind, []).append(doubted(ours, these, pool, COUNTS[-1], seed))
+        told = interviews(ours, these, pool, COUNTS[-1], seed)
+        found.doubted.setdefault(kind, []).append(doubted(ours, told, pool))
+        if kind != "steady":
+            line = found.lines.setdefault(f"{ours.name}, {kind} users", [])
+            line.append(curves(ours, these, told, pool, held_out, COUNTS))
 
 
 def _profiles(
-    world: World, learner: Linear, people: Sequence[User], pool: Pairs, seed: int
+    world: World, ours: Linear, average: Belief, people: Sequence[User], pool: Pairs, seed: int
 ) -> dict[str, list[Weights]]:
-    """Numeric preferences for every user: learned from their choices, the average of the log's users, and the truth."""
+    """Numeric preferences for every user: learned from their choices, those of the average user, and the truth."""
     learned: list[Weights] = []
-    for place, user in enumerate(people):
-        asked, outcomes = interviewed(learner, user, pool, AT, seed + place)
-        learned.append(world.axes.weights(learner.before.after(pool.features["axes"][asked], outcomes)))
-    average: list[Weights] = [world.axes.weights(learner.before)] * len(people)
-    return {"learned": learned, "average": average, "true": [true_weights(user, world) for user in people]}
+    for one in interviews(ours, people, pool, AT, seed):
+        pairs, outcomes = one.seen(pool.features, AT)
+        differences = ours.axes(pairs)
+        doubt = doubtful(ours.before, differences, outcomes)
+        learned.append({} if doubt else world.axes.weights(ours.before.after(differences, outcomes)))
+    same: list[Weights] = [world.axes.weights(average)] * len(people)
+    return {"learned": learned, "average": same, "true": [true_weights(user, world) for user in people]}
 
 
 def _write(output: Path, report: Mapping[str, Any]) -> None:

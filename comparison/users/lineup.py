@@ -48,14 +48,15 @@ def lineup(pairs: Pairs, outcomes: Tensor, penalty: float = 1e-3) -> list[Method
         penalty: Of the learned bases.
     """
     dimensions = on_axes(pairs, outcomes)
+    stranger = Belief.before(dimensions.tastes.shape[1])
     states = pairs.features["states"]
     pref = factorised(states, outcomes, RANK, penalty=penalty)
     scale = states.double().square().mean(0).sqrt().clamp(min=1e-9)
     alone = Belief(torch.zeros(len(scale), dtype=torch.float64), torch.diag(1 / scale**2 / len(scale)))
     return [
-        Linear("dimensions", "axes", dimensions.population()),
-        Linear("dimensions, random questions", "axes", dimensions.population(), active=False),
-        Linear("dimensions, no log", "axes", Belief.before(dimensions.tastes.shape[1])),
+        Linear("dimensions", "axes", stranger),
+        Linear("dimensions, random questions", "axes", stranger, active=False),
+        Linear("dimensions, prior from the log", "axes", dimensions.population()),
         Linear("PReF", "states", pref.population(), pref),
         Linear("PReF, random questions", "states", pref.population(), pref, active=False),
         Mixed("LoRe", "states", low_rank(states, outcomes, RANK, penalty=penalty)),

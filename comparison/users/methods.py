@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from comparison.users.simulated import User
+from pcm.users.asking import any_pair, next_pair
 from pcm.users.basis import Basis, mixed
 from pcm.users.belief import Belief
-from pcm.users.questions import any_pair, next_pair
 
 Features = Mapping[str, Tensor]
 """By name, differences of pairs of answers `(N, F)`."""

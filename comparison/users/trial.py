@@ -3,8 +3,8 @@
 Knows users, pairs and methods. Does not know how any of them works.
 """
 
-import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu
 from torch import Tensor
 
-from comparison.users.methods import Linear, Method, rows
+from comparison.users.methods import Features, Linear, Method, rows
 from comparison.users.simulated import User
 from comparison.users.world import Pairs
-from pcm.users.learning import ODDS
+from pcm.users.learning import doubtful
 
 Curves = NDArray[np.float64]
 """Area under the curve of each user after each number of answers `(U, C)`."""
@@ -29,16 +29,31 @@ def area(margins: Tensor, labels: Tensor) -> float:
     return float(mannwhitneyu(better.numpy(), worse.numpy()).statistic / (len(better) * len(worse)))
 
 
-def interviewed(method: Method, user: User, pool: Pairs, count: int, seed: int) -> tuple[list[int], Tensor]:
-    """Which pairs a user was asked about, in order, and what was chosen `(count,)`.
+class Interview(NamedTuple):
+    """What a user was asked, and said."""
+
+    asked: list[int]  # pairs of the pool, in order
+    outcomes: Tensor  # (N,)
+
+    def seen(self, features: Features, count: int) -> tuple[Features, Tensor]:
+        """The features of the first `count` pairs, and the choices between them."""
+        return rows(features, self.asked[:count]), self.outcomes[:count]
+
+
+def interviews(method: Method, users: Sequence[User], pool: Pairs, count: int, seed: int) -> list[Interview]:
+    """Asks every user.
 
     Args:
         method: Picks the questions.
-        user: Answers them.
+        users: Answer them.
         pool: That may be asked about.
         count: How many questions.
-        seed: Of the user's noise and of random questions.
+        seed: Of the first user's noise and random questions; the next users count on.
     """
+    return [_interview(method, user, pool, count, seed + place) for place, user in enumerate(users)]
+
+
+def _interview(method: Method, user: User, pool: Pairs, count: int, seed: int) -> Interview:
     noise, draws = (torch.Generator().manual_seed(2 * seed + which) for which in (0, 1))
     asked: list[int] = []
     outcomes: list[float] = []
@@ -46,36 +61,39 @@ def interviewed(method: Method, user: User, pool: Pairs, count: int, seed: int) 
         place = method.next(pool.features, asked, torch.tensor(outcomes), draws)
         outcomes.append(user.chooses(pool.true[place], len(asked), noise))
         asked.append(place)
-    return asked, torch.tensor(outcomes)
+    return Interview(asked, torch.tensor(outcomes))
 
 
 def curves(
-    method: Method, users: Sequence[User], pool: Pairs, held_out: Pairs, counts: Sequence[int], seed: int
+    method: Method,
+    users: Sequence[User],
+    told: Sequence[Interview],
+    pool: Pairs,
+    held_out: Pairs,
+    counts: Sequence[int],
 ) -> Curves:
     """How well each user is known after each number of answers.
 
     Args:
         method: Learns the taste.
-        users: Of whom it knows nothing yet.
-        pool: That it may ask about.
-        held_out: Whose true, noise-free labels it is to foresee.
+        users: Of whom it knows nothing but what they told.
+        told: What they were asked and said.
+        pool: That they were asked about.
+        held_out: Whose true, noise-free labels are to be foreseen.
         counts: Numbers of answers, rising.
-        seed: Of the first user's noise and random questions; the next users count on.
     """
     found = []
-    for place, user in enumerate(users):
-        asked, outcomes = interviewed(method, user, pool, counts[-1], seed + place)
-        seen = [(rows(pool.features, asked[:count]), outcomes[:count]) for count in counts]
-        margins = [method.margins(*so_far, held_out.features, user) for so_far in seen]
-        found.append([area(foreseen, user.worth(held_out.true) > 0) for foreseen in margins])
+    for user, one in zip(users, told, strict=True):
+        labels = user.worth(held_out.true) > 0
+        seen = [one.seen(pool.features, count) for count in counts]
+        found.append([area(method.margins(*so_far, held_out.features, user), labels) for so_far in seen])
     return np.array(found)
 
 
-def doubted(method: Linear, users: Sequence[User], pool: Pairs, count: int, seed: int) -> float:
-    """Share of the users whose choices are doubted: a coin is much likelier to have made them than a taste."""
-    told = [interviewed(method, user, pool, count, seed + place) for place, user in enumerate(users)]
-    odds = [method.before.odds(method.axes(rows(pool.features, asked)), outcomes) for asked, outcomes in told]
-    return sum(one < -math.log(ODDS) for one in odds) / len(odds)
+def doubted(method: Linear, told: Sequence[Interview], pool: Pairs) -> float:
+    """Share of the users whose choices look as if a coin had made them."""
+    seen = [one.seen(pool.features, len(one.asked)) for one in told]
+    return float(np.mean([doubtful(method.before, method.axes(pairs), outcomes) for pairs, outcomes in seen]))
 
 
 def answers_needed(curve: Sequence[float], counts: Sequence[int], goal: float) -> float | None:

@@ -62,7 +62,7 @@ class World:
         self.base = cast(LlamaForCausalLM, base.eval())
         self.rewards = RewardModels.load(folder / "rewards", self.base)
 
-    def pairs(self, split: str, answers: int, seed: int, most: int = 216) -> Pairs:
+    def pairs(self, split: str, answers: int, seed: int, most: int) -> Pairs:
         """Every pair among some answers of the base to each question of a split, drawn at temperature one.
 
         Args:

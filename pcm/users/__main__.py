@@ -10,8 +10,8 @@ Profiles lie in the user's own data folder (or where MEDLEY_USERS says), readabl
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,6 +21,7 @@ from rich.progress import track
 from torch import Tensor
 
 import bundle as bundles
+from comparison.command import exit_status
 from decoding.conversation import Conversation
 from decoding.sampling import Sampling
 from experts.names import listed
@@ -114,12 +115,14 @@ def show(name: str) -> None:
 
 
 def forget(name: str) -> None:
-    """Delete a user's profile with all its evidence.
+    """Delete a user's profile with all its evidence, a damaged one too.
 
     Args:
         name: The user's.
     """
-    path = path_of(load_profile(name).name)
+    path = path_of(name)
+    if not path.is_file():
+        load_profile(name)  # says who has one
     path.unlink()
     Console(highlight=False).print(f"{path} is deleted")
 
@@ -246,8 +249,5 @@ def scorer(folder: Path, manifest: bundles.Manifest, axes: Axes) -> Score:
 
 
 if __name__ == "__main__":
-    try:
-        auto_cli([ask, learn, show, forget, merge, prepare, bench])
-    except (ValueError, OSError) as problem:
-        sys.stderr.write(f"error: {' '.join(str(problem).split())}\n")
-        sys.exit(2)
+    commands = partial(auto_cli, [ask, learn, show, forget, merge, prepare, bench], prog="python -m pcm.users")
+    raise SystemExit(exit_status(commands, "stopped; every answer that was given is kept"))

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from decoding.conversation import Conversation
+from decoding.conversation import ROLES, Conversation
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,9 @@ class Choice:
                 raise ValueError(f"{name} must be a text, got {text!r}")
         if self.chosen == self.rejected:
             raise ValueError(f"a choice must be between two different answers, got {self.chosen!r} twice")
-        if not self.prompt or not all(isinstance(turn, Mapping) and "content" in turn for turn in self.prompt):
-            raise ValueError(f"a prompt must be a list of messages with role and content, got {self.prompt!r}")
+        if not self.prompt or not all(map(_is_turn, self.prompt)):
+            roles = ", ".join(ROLES)
+            raise ValueError(f"a prompt must be messages with content and a role of {roles}, got {self.prompt!r}")
 
     @property
     def outcome(self) -> float:
@@ -51,6 +52,10 @@ class Choice:
     def as_dict(self) -> dict[str, Any]:
         """Gives what `read_choice` reads."""
         return asdict(self)
+
+
+def _is_turn(turn: object) -> bool:
+    return isinstance(turn, Mapping) and turn.get("role") in ROLES and isinstance(turn.get("content"), str)
 
 
 def read_choice(row: Any) -> Choice:
@@ -79,8 +84,11 @@ def read_log(path: Path, user: str | None = None) -> dict[str, list[Choice]]:
         user: Read this one's rows only.
 
     Raises:
+        FileNotFoundError: If there is no such file.
         ValueError: If a row cannot be read, with its number, or no row is left.
     """
+    if not path.is_file():
+        raise FileNotFoundError(f"a log must be a JSONL file of choices, got {path}: there is none")
     found: dict[str, list[Choice]] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if not line.strip():

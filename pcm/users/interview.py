@@ -15,13 +15,12 @@ from rich.text import Text
 from torch import Tensor
 
 from decoding.conversation import Conversation
+from pcm.users.asking import next_pair
 from pcm.users.axes import Axes
-from pcm.users.belief import Belief
 from pcm.users.evidence import Choice
-from pcm.users.learning import Learner, doubts_about
+from pcm.users.learning import Learner, outcomes_of
 from pcm.users.profile import Profile
 from pcm.users.question import Question
-from pcm.users.questions import next_pair
 
 KEYS = "1 left   2 right   3 cannot say   s skip   u undo   q stop > "
 OUTCOMES = {"1": 1.0, "2": 0.0, "3": 0.5}
@@ -54,17 +53,16 @@ class Interview:
         self.save, self.console, self.ask = save, console, ask
         pairs = [question.choice(1.0) for question in questions]
         self.differences = learner.differences(pairs)  # (N, J), left minus right
-        known = learner.differences(profile.choices) if profile.choices else self.differences[:0]
-        self.shown: list[Tensor] = list(known)
-        seen = {_pair(choice.prompt, choice.chosen, choice.rejected) for choice in profile.choices}
-        asked = [_pair(question.prompt, question.left, question.right) in seen for question in questions]
-        self.passed = {place for place, before in enumerate(asked) if before}
+        self.shown: list[Tensor] = list(learner.differences(profile.choices))
+        self.places = {_pair(one.prompt, one.left, one.right): place for place, one in enumerate(questions)}
+        self.skipped: set[int] = set()
 
     def run(self, most: int | None = None) -> Profile:
         """Asks until the user stops, nothing is left to ask, or `most` answers are there; gives the profile."""
-        self.profile = self._concluded()
+        self.profile = self.learner.judged(self.profile, self._shown())
         while most is None or len(self.profile.choices) < most:
-            place = next_pair(self.differences, self._belief(), self.passed)
+            belief = self.learner.before.after(self._shown(), outcomes_of(self.profile))
+            place = next_pair(self.differences, belief, self._passed())
             if place is None:
                 self.console.print("There is nothing left to ask.")
                 break
@@ -83,7 +81,7 @@ class Interview:
         if typed == "q":
             return False
         if typed == "s":
-            self.passed.add(place)
+            self.skipped.add(place)
         elif typed == "u":
             self._undo()
         elif typed in OUTCOMES:
@@ -93,7 +91,6 @@ class Interview:
         return True
 
     def _answered(self, place: int, outcome: float) -> None:
-        self.passed.add(place)
         difference = self.differences[place]
         self.shown.append(-difference if outcome == 0 else difference)
         self._keep((*self.profile.choices, self.questions[place].choice(outcome)))
@@ -106,25 +103,18 @@ class Interview:
         self._keep(self.profile.choices[:-1])
 
     def _keep(self, choices: Sequence[Choice]) -> None:
-        self.profile = replace(self.profile, choices=tuple(choices))
-        self.profile = self._concluded()
+        self.profile = self.learner.judged(replace(self.profile, choices=tuple(choices)), self._shown())
         self.save(self.profile)
         self.console.print(belief_table(self.profile, self.learner.axes))
 
-    def _outcomes(self) -> Tensor:
-        return torch.tensor([choice.outcome for choice in self.profile.choices], dtype=torch.float64)
+    def _passed(self) -> set[int]:
+        """The questions that are not to be asked: those skipped, and those whose answers were not taken back."""
+        pairs = [_pair(choice.prompt, choice.chosen, choice.rejected) for choice in self.profile.choices]
+        return self.skipped | {self.places[pair] for pair in pairs if pair in self.places}
 
-    def _belief(self) -> Belief:
-        if not self.shown:
-            return self.learner.before
-        return self.learner.before.after(torch.stack(self.shown), self._outcomes())
-
-    def _concluded(self) -> Profile:
-        if not self.shown:
-            return self.learner.concluded(self.profile, self.learner.before, ())
-        odds = self.learner.before.odds(torch.stack(self.shown), self._outcomes())
-        doubts = doubts_about(self.profile.choices, odds)
-        return self.learner.concluded(self.profile, self.learner.before if doubts else self._belief(), doubts)
+    def _shown(self) -> Tensor:
+        """How the answers of each choice differ `(N, J)`."""
+        return torch.stack(self.shown) if self.shown else self.differences[:0]
 
     def _show(self, question: Question) -> None:
         self.console.rule(f"{len(self.profile.choices) + 1}")
@@ -147,7 +137,7 @@ def belief_table(profile: Profile, axes: Axes) -> Table:
     """What is believed of each axis: towards which pole, how strongly, how surely."""
     table = Table("", "", "", "sure", box=None, caption="; ".join(profile.doubts) or None)
     table.columns[0].justify = "right"
-    strongest = max((abs(axis.mean) for axis in profile.belief.values()), default=0.0) or 1.0
+    strongest = max(abs(profile.belief[pole].mean) for pole, _ in axes.poles) or 1.0
     for pole, opposite in axes.poles:
         axis = profile.belief[pole]
         length = round(HALF * axis.mean / strongest)

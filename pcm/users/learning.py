@@ -44,6 +44,8 @@ class Learner:
 
     def differences(self, choices: Sequence[Choice]) -> Tensor:
         """How the chosen answer differs from the rejected one on every axis, `(N, J)`."""
+        if not choices:
+            return torch.zeros(0, len(self.axes.names), dtype=torch.float64)
         sides = [(choice.prompt, text) for choice in choices for text in (choice.chosen, choice.rejected)]
         answers = {repr(side): side for side in sides}  # one of many pairs is scored once
         places = {key: place for place, key in enumerate(answers)}
@@ -54,11 +56,12 @@ class Learner:
 
     def learned(self, profile: Profile) -> Profile:
         """The profile with what its evidence amounts to."""
-        if not profile.choices:
-            return self.concluded(profile, self.before, ())
-        differences = self.differences(profile.choices)
-        outcomes = torch.tensor([choice.outcome for choice in profile.choices])
-        doubts = doubts_about(profile.choices, self.before.odds(differences, outcomes))
+        return self.judged(profile, self.differences(profile.choices))
+
+    def judged(self, profile: Profile, differences: Tensor) -> Profile:
+        """The same, where it is known how the answers of each choice differ `(N, J)`."""
+        outcomes = outcomes_of(profile)
+        doubts = doubts_about(profile.choices, doubtful(self.before, differences, outcomes))
         belief = self.before if doubts else self.before.after(differences, outcomes)
         return self.concluded(profile, belief, doubts)
 
@@ -70,15 +73,25 @@ class Learner:
         return replace(profile, belief=axes, weights=weights, doubts=doubts, provenance={"judge": self.judge})
 
 
-def doubts_about(choices: Sequence[Choice], odds: float) -> tuple[str, ...]:
+def outcomes_of(profile: Profile) -> Tensor:
+    """What was chosen, `(N,)`."""
+    return torch.tensor([choice.outcome for choice in profile.choices], dtype=torch.float64)
+
+
+def doubtful(before: Belief, differences: Tensor, outcomes: Tensor) -> bool:
+    """Whether a coin is much likelier to have made the choices than a taste; see `Belief.odds`."""
+    return len(outcomes) >= ENOUGH and before.odds(differences, outcomes) < -math.log(ODDS)
+
+
+def doubts_about(choices: Sequence[Choice], by_a_coin: bool) -> tuple[str, ...]:
     """Why choices may say nothing about a taste, each reason a sentence.
 
     Args:
         choices: Of one user.
-        odds: Log-odds that they come from a taste and not from a coin, nats (`Belief.odds`).
+        by_a_coin: Whether they look as if a coin had made them.
     """
     doubts = []
-    if len(choices) >= ENOUGH and odds < -math.log(ODDS):
+    if by_a_coin:
         doubts.append("the choices agree with each other no better than chance: what they ask for cannot be told yet")
     sides = [choice.chosen_was_left for choice in choices if choice.chosen_was_left is not None]
     if sides and two_sided(sum(sides), len(sides)) < SIDED:

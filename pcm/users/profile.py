@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ class Profile:
             "schema": SCHEMA,
             "name": self.name,
             "weights": dict(self.weights),
-            "belief": {name: {"mean": axis.mean, "deviation": axis.deviation} for name, axis in self.belief.items()},
+            "belief": {name: asdict(axis) for name, axis in self.belief.items()},
             "doubts": list(self.doubts),
             "provenance": dict(self.provenance),
             "choices": [choice.as_dict() for choice in self.choices],

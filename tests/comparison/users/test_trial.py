@@ -1,10 +1,11 @@
 import pytest
 import torch
 
+from comparison.users import trial
 from comparison.users.lineup import lineup, log_of, on_axes
 from comparison.users.methods import Linear, Told
 from comparison.users.simulated import NOISE, User, drawn
-from comparison.users.trial import answers_needed, area, curves, doubted, interviewed
+from comparison.users.trial import answers_needed, area, doubted, interviews
 from comparison.users.world import Pairs
 from pcm.users.belief import Belief
 
@@ -18,6 +19,13 @@ def pairs(count, seed):
 
 
 POOL, HELD_OUT = pairs(120, 0), pairs(200, 1)
+
+
+def curves(method, users, counts, pool=POOL):
+    """Of users who were asked as often as the last count."""
+    return trial.curves(method, users, interviews(method, users, pool, counts[-1], 0), pool, HELD_OUT, counts)
+
+
 LEARNER = Linear("dimensions", "axes", Belief.before(3))
 
 
@@ -58,27 +66,31 @@ def test_drawn_users_want_quality_and_something_else():
 
 def test_answers_make_users_known_and_the_told_taste_is_the_ceiling():
     users = drawn(12, 2, seed=3)
-    learned = curves(LEARNER, users, POOL, HELD_OUT, (0, 5, 20), seed=0).mean(0)
+    learned = curves(LEARNER, users, (0, 5, 20)).mean(0)
     assert learned[0] == pytest.approx(0.5)
     assert learned[0] < learned[1] < learned[2]
-    told = curves(Told("told"), users, POOL, HELD_OUT, (0, 5, 20), seed=0).mean(0)
+    told = curves(Told("told"), users, (0, 5, 20)).mean(0)
     assert told.tolist() == pytest.approx([1.0, 1.0, 1.0])
 
 
 def test_no_pair_is_asked_twice_and_choices_do_not_depend_on_how_many_will_follow():
-    user = drawn(1, 2, seed=0)[0]
+    user = drawn(1, 2, seed=0)
     for method in (LEARNER, Linear("random", "axes", Belief.before(3), active=False)):
-        asked, outcomes = interviewed(method, user, POOL, 15, seed=1)
+        ((asked, outcomes),) = interviews(method, user, POOL, 15, seed=1)
         assert len(set(asked)) == 15
-        fewer, first = interviewed(method, user, POOL, 6, seed=1)
+        ((fewer, first),) = interviews(method, user, POOL, 6, seed=1)
         assert fewer == asked[:6]
         assert torch.equal(first, outcomes[:6])
 
 
 def test_coins_are_doubted_and_users_hardly_ever():
     users = drawn(20, 2, seed=5)
-    assert doubted(LEARNER, users, POOL, 20, seed=0) <= 0.1
-    assert doubted(LEARNER, [User(user.taste, "coin") for user in users], POOL, 20, seed=0) >= 0.5
+    shares = {}
+    for kind in ("steady", "coin"):
+        told = interviews(LEARNER, [User(user.taste, kind) for user in users], POOL, 20, seed=0)
+        shares[kind] = doubted(LEARNER, told, POOL)
+    assert shares["steady"] <= 0.1
+    assert shares["coin"] >= 0.5
 
 
 def test_answers_needed_are_counted_between_two_measurements():
@@ -106,7 +118,7 @@ def test_every_line_of_the_bench_learns_but_the_one_for_all():
     methods = lineup(POOL, log)
     assert len({method.name for method in methods}) == len(methods)
     new = drawn(8, 2, seed=8)
-    after = {m.name: curves(m, new, pairs(300, 5), HELD_OUT, (20,), seed=0).mean() for m in methods}
+    after = {m.name: curves(m, new, (20,), pairs(300, 5)).mean() for m in methods}
     assert after["told the taste"] == pytest.approx(1.0)
     assert after["dimensions"] > after["one reward model for all"] + 0.05
     assert after["PReF"] > after["one reward model for all"] + 0.05

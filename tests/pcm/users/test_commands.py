@@ -64,6 +64,15 @@ def test_what_is_forgotten_is_gone(tmp_path, own_folder):
         commands.forget("ada")
 
 
+def test_a_damaged_profile_can_be_forgotten(own_folder):
+    own_folder.mkdir()
+    (own_folder / "ada.json").write_text("{")
+    with pytest.raises(ValueError, match="must be a profile"):
+        commands.show("ada")
+    commands.forget("ada")
+    assert list(own_folder.iterdir()) == []
+
+
 def test_learning_from_nothing_is_refused():
     with pytest.raises(ValueError, match="needs a --log, a --name or both"):
         commands.learn()

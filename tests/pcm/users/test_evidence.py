@@ -37,7 +37,9 @@ def test_a_choice_is_read_as_it_was_written():
         (ROW | {"chosen": 3}, "chosen must be a text, got 3"),
         (ROW | {"rejected": " "}, "rejected must be a text"),
         (ROW | {"rejected": "A bee."}, "two different answers"),
-        (ROW | {"prompt": []}, "a prompt must be a list of messages"),
+        (ROW | {"prompt": []}, "a prompt must be messages"),
+        (ROW | {"prompt": [{"role": "wizard", "content": "Why?"}]}, "a role of system, user, assistant"),
+        (ROW | {"prompt": [{"role": "user"}]}, "a prompt must be messages with content"),
         (ROW | {"user": ""}, "must name its user"),
         ([1], "must name its user"),
     ],
@@ -47,6 +49,11 @@ def test_a_row_that_is_no_choice_is_refused_with_its_number(tmp_path, row, messa
     with pytest.raises(ValueError, match=message) as refused:
         read_log(log)
     assert "line 2 of" in str(refused.value)
+
+
+def test_a_log_that_is_not_there_is_told_of(tmp_path):
+    with pytest.raises(FileNotFoundError, match="a log must be a JSONL file"):
+        read_log(tmp_path / "nowhere")
 
 
 def test_a_log_without_the_user_is_refused(tmp_path):

@@ -4,8 +4,9 @@ import pytest
 from rich.console import Console
 from tastes import easier, learner, questions
 
-from pcm.users.interview import Interview
-from pcm.users.profile import Profile
+from pcm.users.asking import next_pair
+from pcm.users.interview import Interview, belief_table
+from pcm.users.profile import Axis, Profile
 
 POOL = questions(12)
 
@@ -71,6 +72,20 @@ def test_an_answer_can_be_taken_back_and_a_question_passed():
     said = talk.console.export_text()
     assert "no answer to take back" in said
     assert "that was 'what?'" in said
+
+
+def test_a_pair_whose_answer_was_taken_back_is_asked_about_again():
+    talk, _ = interview(Typist("1", "u", "2"))
+    first = POOL[next_pair(talk.differences, learner().before, set())]
+    (choice,) = talk.run().choices
+    assert (choice.rejected, choice.chosen) == (first.left, first.right)
+
+
+def test_the_bars_are_as_long_as_the_axes_that_can_be_asked_for():
+    belief = {"easy": Axis(-0.5, 0.25), "quality": Axis(9.0, 1.0)}
+    console = Console(width=60, record=True, file=StringIO())
+    console.print(belief_table(Profile("ada", belief=belief), learner().axes))
+    assert f"│{'█' * 10} hard" in console.export_text().replace("  ", " ")
 
 
 def test_a_profile_that_went_on_is_the_one_learned_from_all_its_evidence():

@@ -37,7 +37,7 @@ def test_somebody_who_always_takes_the_left_one_is_doubted():
 
 def test_ties_and_logs_say_nothing_about_sides():
     tied = [question.choice(0.5) for question in questions(20)]
-    assert not any("answer was chosen" in doubt for doubt in doubts_about(tied, 0.0))
+    assert not any("answer was chosen" in doubt for doubt in doubts_about(tied, False))
 
 
 def test_no_choices_leave_what_was_believed_before():

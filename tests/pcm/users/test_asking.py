@@ -1,7 +1,7 @@
 import torch
 
+from pcm.users.asking import CHECKS, any_pair, information, next_pair
 from pcm.users.belief import Belief
-from pcm.users.questions import CHECKS, any_pair, information, next_pair
 
 
 def test_information_is_what_a_loop_over_the_formula_gives():

@@ -7,11 +7,8 @@ not win both has not won. Replies are kept on disk, so nothing is asked, or paid
 
 import json
 import re
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 import numpy as np
 
@@ -19,6 +16,7 @@ from comparison.combinations import Combination
 from comparison.decoding import drawn
 from comparison.scorers import Array
 from experts.miniature.corpus import Prompt
+from pcm.chat import ChatModel
 
 TASK = (
     "Two assistants answered the same conversation. The person who asked prefers: {preference}\n\n"
@@ -26,36 +24,20 @@ TASK = (
     "Which answer is right and suits this person better? Reply with one word: A, B or tie."
 )
 VERDICT = re.compile(r"\b(A|B|tie)\b", flags=re.IGNORECASE)
-PASSING = (408, 429, 500, 502, 503, 504)
-"""HTTP statuses after which asking again can help."""
 
 
 class LanguageJudge:
     """Says which of two answers suits a preference better.
 
     Args:
-        url: Of the endpoint, up to and without `/chat/completions`.
-        model: As the endpoint calls it.
+        model: Is asked.
         folder: Keeps the replies.
         describe: Puts a preference into words.
-        key: Sent as the bearer's token; None sends none.
-        attempts: How often one question is asked before it is given up.
-        patience: Seconds before the second attempt; doubled before each further one.
     """
 
-    def __init__(
-        self,
-        url: str,
-        model: str,
-        folder: Path,
-        describe: Callable[[Combination], str],
-        key: str | None = None,
-        attempts: int = 5,
-        patience: float = 1.0,
-    ) -> None:
+    def __init__(self, model: ChatModel, folder: Path, describe: Callable[[Combination], str]) -> None:
         """Asks nothing yet."""
-        self.url, self.model, self.folder, self.describe = url.rstrip("/"), model, folder, describe
-        self._key, self.attempts, self.patience = key, attempts, patience
+        self.model, self.folder, self.describe = model, folder, describe
 
     def wins(self, prompts: Sequence[Prompt], ours: Sequence[str], theirs: Sequence[str], asked: Combination) -> Array:
         """Gives 1 where our answer is better in both orders, 0 where theirs is, else one half (N,)."""
@@ -75,39 +57,12 @@ class LanguageJudge:
 
     def _reply(self, text: str) -> str:
         """The model's reply, from disk where it is known."""
-        path = self.folder / f"{drawn(self.url, self.model, text):014x}.json"
+        path = self.folder / f"{drawn(self.model.url, self.model.name, text):014x}.json"
         if path.exists():
             return str(json.loads(path.read_text(encoding="utf-8"))["reply"])
-        reply = self._asked(text)
+        reply = self.model.reply(text)
         self.folder.mkdir(parents=True, exist_ok=True)
         beside = path.with_suffix(".part")
         beside.write_text(json.dumps({"question": text, "reply": reply}), encoding="utf-8")
         beside.replace(path)
         return reply
-
-    def _asked(self, text: str) -> str:
-        """The reply of the endpoint, after as many attempts as it takes.
-
-        Raises:
-            ValueError: If the endpoint refuses, stays away or replies with something else than a chat completion.
-        """
-        body = {"model": self.model, "temperature": 0, "messages": [{"role": "user", "content": text}]}
-        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self._key}"} if self._key else {})
-        request = Request(f"{self.url}/chat/completions", json.dumps(body).encode(), headers)
-        problem = "no attempt"
-        for attempt in range(self.attempts):
-            if attempt:
-                time.sleep(self.patience * 2 ** (attempt - 1))
-            try:
-                with urlopen(request, timeout=120) as reply:
-                    return str(json.load(reply)["choices"][0]["message"]["content"])
-            except HTTPError as error:
-                problem = f"status {error.code}"
-                error.close()
-                if error.code not in PASSING:
-                    break
-            except OSError as error:  # nobody there, or gone before the reply
-                problem = str(error)
-            except (ValueError, KeyError, IndexError, TypeError) as error:
-                problem = f"a reply that is no chat completion ({error})"
-        raise ValueError(f"the judge at {self.url} must reply with a chat completion, got {problem}")

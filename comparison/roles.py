@@ -3,7 +3,6 @@
 Knows which scorers there are and what each of them needs. Does not know methods or statistics.
 """
 
-import os
 import random
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from comparison.scorers import GoldScorer, Scorer
 from experts.prompts import encode_prompts
 from experts.references import fingerprint, load_references, sample_references, save_references
 from experts.rewards import QUALITY, RewardModels
+from pcm.chat import endpoint
 
 
 def roles(case: Case, wanted: list[str] | None) -> tuple[str, str | None]:
@@ -102,7 +102,5 @@ def language_judge(
         return None
     if url is None or model is None:
         raise ValueError(f"judge_url and judge_model must be given together, got {url} and {model}")
-    if key is not None and key not in os.environ:
-        raise ValueError(f"judge_key must name an environment variable that is set, got {key}")
-    secret = None if key is None else os.environ[key]
-    return LanguageJudge(url, model, output / "judge", lambda asked: case.phrase(asked, random.Random(0)), secret)
+    asked_model = endpoint(url, model, key)
+    return LanguageJudge(asked_model, output / "judge", lambda asked: case.phrase(asked, random.Random(0)))

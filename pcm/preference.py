@@ -137,8 +137,12 @@ class PreferenceReader(nn.Module):
             descriptions: token ids (K, M).
             description_mask: 1 where a token counts (K, M).
         """
-        words, states = self.encode(texts, text_mask)  # (B, L, W) twice
-        described_words, described_states = self.encode(descriptions, description_mask)  # (K, M, W) twice
+        return self.heard(self.embedding(texts), text_mask, descriptions, description_mask)
+
+    def heard(self, embedded: Tensor, text_mask: Tensor, descriptions: Tensor, description_mask: Tensor) -> Tensor:
+        """Gives what `forward` gives for texts of embeddings (B, L, W), which need not be any word's."""
+        words, states = self.encode(embedded, text_mask)  # (B, L, W) twice
+        described_words, described_states = self.encode(self.embedding(descriptions), description_mask)  # (K, M, W)
         counts = description_mask.sum(-1, keepdim=True).clamp_min(1)
         queries = self.query(described_states.sum(-2) / counts)  # (K, W)
         evidence = (functional.gelu(self.key(states)) @ queries.T).mT  # (B, K, L)
@@ -146,10 +150,10 @@ class PreferenceReader(nn.Module):
         importance = functional.softplus(self.importance(described_words)) * description_mask.unsqueeze(-1)
         return found + quotation(words, text_mask, described_words, importance)
 
-    def encode(self, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, embedded: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Gives each token's embedding and its state in context, both (N, L, W), zero where the mask is."""
         counts = mask.unsqueeze(-1).to(self.embedding.weight.dtype)
-        words = functional.dropout(self.embedding(tokens), self.dropout, self.training) * counts
+        words = functional.dropout(embedded, self.dropout, self.training) * counts
         states = words + functional.gelu(self.near(self.overheard(words).mT)).mT * counts
         return words, (states + functional.gelu(self.far(self.overheard(states).mT)).mT) * counts
 
@@ -163,8 +167,12 @@ class PreferenceReader(nn.Module):
     def probabilities(self, texts: Sequence[str]) -> Tensor:
         """Gives the calibrated probability that each text asks for each dimension (B, K)."""
         tokens, mask = self.tokenize(texts)
+        return self.probabilities_of(self.embedding(tokens), mask)
+
+    def probabilities_of(self, embedded: Tensor, mask: Tensor) -> Tensor:
+        """Gives the same (B, K) for embeddings (B, L, W) in place of a text's."""
         described, described_mask = self.tokenize([describe(dimension) for dimension in self.dimensions])
-        return (self(tokens, mask, described, described_mask) / self.temperature).sigmoid()
+        return (self.heard(embedded, mask, described, described_mask) / self.temperature).sigmoid()
 
     def asked(self, text: str) -> Tensor:
         """Gives how much each dimension is asked for (K,): its probability, or zero below one half.

@@ -6,6 +6,7 @@ Writes users.json, users.md and a plot. Composes: knows the order of things, not
 """
 
 import json
+import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,20 +14,26 @@ from typing import Any
 from rich.progress import track
 
 from comparison.page import show
+from comparison.users.bundled import text_reader
 from comparison.users.findings import AT, COUNTS, Findings, page, sheets
 from comparison.users.followed import Weights, followed, true_weights
-from comparison.users.lineup import lineup, log_of, on_axes
-from comparison.users.methods import Linear, Method
-from comparison.users.simulated import Kind, User, drawn
+from comparison.users.lineup import chosen_by, lineup, log_of
+from comparison.users.methods import Linear, Method, Written
+from comparison.users.simulated import Kind, User, drawn, writings
 from comparison.users.trial import curves, doubted, interviews
 from comparison.users.world import Pairs, World
 from evaluation.pictures import line_plot
 from evaluation.plots import save_plot
 from mixture import Mixture
 from pcm.users.belief import Belief
+from pcm.users.evidence import OwnText
 from pcm.users.learning import doubtful
+from pcm.users.own_texts import intensities
+from pcm.users.ways import Log
 
 KINDS: tuple[Kind, ...] = ("steady", "inconsistent", "drifting", "coin")
+OWN_TEXTS = 5
+"""That each user wrote."""
 
 
 def bench(
@@ -53,17 +60,23 @@ def bench(
         questions: The most of each split.
     """
     world, mixture, found = World(bundle), Mixture.load(bundle), Findings()
+    before = Belief.before(len(world.axes.names))
+    ours = Linear("dimensions", "axes", before)
     for seed in range(seeds):
         splits = ("train", "validation", "test")
         log_pairs, pool, held_out = (world.pairs(split, answers, seed, questions) for split in splits)
-        log = log_of(drawn(log_users, len(world.axes.poles), 1000 + seed), log_pairs, each, seed)
-        known = (~log.isnan()).any(1)
-        asked, choices = log_pairs.rows(known), log[known]
+        choices = log_of(drawn(log_users, len(world.axes.poles), 1000 + seed), log_pairs, each, seed)
+        known = (~choices.isnan()).any(1)
+        asked, choices = log_pairs.rows(known), choices[known]
+        log = Log(chosen_by(asked, choices), world.axes, before, mixture.reader, seed)
         people = drawn(users, len(world.axes.poles), seed)
-        ours, average = Linear("dimensions", "axes", Belief.before(len(world.axes.names))), on_axes(asked, choices)
-        _foresee(found, lineup(asked, choices), people, pool, held_out, seed)
+        written = Written(
+            "own texts, then choices", "axes", before, by_texts=_by_texts(mixture, ours, people, world, seed)
+        )
+        _foresee(found, [*lineup(asked, choices, log), written], people, pool, held_out, seed)
         _foresee_odd(found, ours, people, pool, held_out, seed)
-        profiles = _profiles(world, ours, average.population(), people, pool, seed)
+        profiles = _profiles(world, ours, log.population(), people, pool, seed)
+        profiles["texts"] = [world.axes.weights(written.by_texts[user]) for user in people]
         found.followed.append(followed(mixture, world, people, profiles))
     settings = {"users": users, "log_users": log_users, "each": each, "seeds": seeds}
     _write(output, found.report(settings))
@@ -89,6 +102,17 @@ def _foresee_odd(
         if kind != "steady":
             line = found.lines.setdefault(f"{ours.name}, {kind} users", [])
             line.append(curves(ours, these, told, pool, held_out, COUNTS))
+
+
+def _by_texts(
+    mixture: Mixture[Any], ours: Linear, people: Sequence[User], world: World, seed: int
+) -> dict[User, Belief]:
+    """What is believed of users by what they wrote, before any choice."""
+    read, rng, found = text_reader(mixture), random.Random(f"own texts {seed}"), {}
+    for user in track(people, description="Reading users' own texts"):
+        texts = read([OwnText(text) for text in writings(user, world.axes.poles, OWN_TEXTS, rng)])
+        found[user] = intensities(texts, world.axes.places, ours.before)
+    return found
 
 
 def _profiles(

@@ -55,11 +55,12 @@ def _line(areas: Curves) -> dict[str, Any]:
 def _texts(by_seed: list[Followed]) -> dict[str, Any]:
     together = Followed({kind: np.concatenate([one.worth[kind] for one in by_seed]) for kind in by_seed[0].worth})
     against = {}
-    for other in ("average", "base", "true"):
+    for other in ("average", "base", "true", "texts"):
         difference, wins = together.against(other)
         against[other] = {"difference": difference.as_dict(), "win_rate": wins.as_dict()}
     worth = {kind: estimate(values).as_dict() for kind, values in together.worth.items()}
-    return {"gain": together.gain(), "worth": worth, "learned_against": against}
+    gains = {kind: together.gain(kind) for kind in ("learned", "texts")}
+    return {"gain": gains, "worth": worth, "learned_against": against}
 
 
 def sheets(report: Mapping[str, Any]) -> list[Sheet]:
@@ -75,7 +76,8 @@ def sheets(report: Mapping[str, Any]) -> list[Sheet]:
         for other, numbers in told["learned_against"].items()
     ]
     title = (
-        f"Answers for profiles from {AT} choices reach {told['gain']:.0%} of what telling the true preference gains."
+        f"Answers for profiles from {AT} choices reach {told['gain']['learned']:.0%} of what telling the true "
+        f"preference gains, those for profiles from a user's own texts {told['gain']['texts']:.0%}."
     )
     doubts = [[kind, f"{share:.0%}"] for kind, share in report["doubted"].items()]
     return [

@@ -29,10 +29,10 @@ class Followed:
 
     worth: Mapping[str, np.ndarray]
 
-    def gain(self) -> float:
-        """Which share the learned profile reaches of what the true one gains over the average one."""
-        learned, true, average = (self.worth[name].mean() for name in ("learned", "true", "average"))
-        return float((learned - average) / (true - average))
+    def gain(self, kind: str = "learned") -> float:
+        """Which share a kind of profile reaches of what the true one gains over the average one."""
+        ours, true, average = (self.worth[name].mean() for name in (kind, "true", "average"))
+        return float((ours - average) / (true - average))
 
     def against(self, other: str) -> tuple[Estimate, Estimate]:
         """Mean difference in worth to the learned profile's answers, and the share of them that is worth more."""

@@ -8,13 +8,22 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from comparison.users.methods import Linear, Method, Mixed, OneForAll, Told
+from comparison.users.methods import Learned, Linear, Method, Mixed, OneForAll, Told
 from comparison.users.simulated import User
 from comparison.users.world import Pairs
-from pcm.users.basis import Basis, factorised, low_rank
+from pcm.users.basis import factorised, low_rank
 from pcm.users.belief import Belief
+from pcm.users.networks import Chosen
+from pcm.users.ways import Log, way_of
+from pcm.users.ways import Method as Way
 
 RANK = 6
+LEARNED: dict[Way, str] = {
+    "population": "prior from the log",
+    "variational": "VPL",
+    "in-context": "FSPO, in context",
+    "tokens": "P-RLHF, user tokens",
+}
 
 
 def log_of(users: Sequence[User], pairs: Pairs, each: int, seed: int) -> Tensor:
@@ -28,39 +37,34 @@ def log_of(users: Sequence[User], pairs: Pairs, each: int, seed: int) -> Tensor:
     return outcomes
 
 
-def on_axes(pairs: Pairs, outcomes: Tensor) -> Basis:
-    """The dimensions' own axes, and where each user of a log lies on them."""
-    values, axes = pairs.features["axes"].double(), pairs.features["axes"].shape[1]
-    known = [~column.isnan() for column in outcomes.T]
-    tastes = [
-        Belief.before(axes).after(values[places], column[places]).mean
-        for places, column in zip(known, outcomes.T, strict=True)
-    ]
-    return Basis(torch.eye(axes, dtype=torch.float64), torch.stack(tastes))
+def chosen_by(pairs: Pairs, outcomes: Tensor) -> list[Chosen]:
+    """The choices of every user of a log, on the dimensions' own axes."""
+    values, known = pairs.features["axes"].double(), ~outcomes.isnan()
+    return [Chosen(values[places], column[places]) for places, column in zip(known.T, outcomes.T, strict=True)]
 
 
-def lineup(pairs: Pairs, outcomes: Tensor, penalty: float = 1e-3) -> list[Method]:
+def lineup(pairs: Pairs, outcomes: Tensor, log: Log, penalty: float = 1e-3) -> list[Method]:
     """Every way to learn a taste, ready for new users.
 
     Args:
         pairs: That the log's users were asked about.
         outcomes: Of their choices `(P, U)`.
+        log: The same on the dimensions' own axes; without a reader no tokens are learned.
         penalty: Of the learned bases.
     """
-    dimensions = on_axes(pairs, outcomes)
-    stranger = Belief.before(dimensions.tastes.shape[1])
     states = pairs.features["states"]
     pref = factorised(states, outcomes, RANK, penalty=penalty)
     scale = states.double().square().mean(0).sqrt().clamp(min=1e-9)
     alone = Belief(torch.zeros(len(scale), dtype=torch.float64), torch.diag(1 / scale**2 / len(scale)))
+    learned = [(f"dimensions, {name}", method) for method, name in LEARNED.items() if method != "tokens" or log.reader]
     return [
-        Linear("dimensions", "axes", stranger),
-        Linear("dimensions, random questions", "axes", stranger, active=False),
-        Linear("dimensions, prior from the log", "axes", dimensions.population()),
+        Linear("dimensions", "axes", log.before),
+        Linear("dimensions, random questions", "axes", log.before, active=False),
+        *(Learned(name, "axes", log.before, way=way_of(method, log)) for name, method in learned),
         Linear("PReF", "states", pref.population(), pref),
         Linear("PReF, random questions", "states", pref.population(), pref, active=False),
         Mixed("LoRe", "states", low_rank(states, outcomes, RANK, penalty=penalty)),
-        OneForAll("one reward model for all", "axes", dimensions.tastes.mean(0)),
+        OneForAll("one reward model for all", "axes", log.tastes().mean(0)),
         Linear("a reward model for each", "states", alone, active=False),
         Told("told the taste", "axes"),
     ]

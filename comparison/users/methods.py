@@ -15,6 +15,7 @@ from comparison.users.simulated import User
 from pcm.users.asking import any_pair, next_pair
 from pcm.users.basis import Basis, mixed
 from pcm.users.belief import Belief
+from pcm.users.learning import Way
 
 Features = Mapping[str, Tensor]
 """By name, differences of pairs of answers `(N, F)`."""
@@ -77,6 +78,29 @@ class Linear:
     def margins(self, seen: Features, outcomes: Tensor, other: Features, user: User) -> Tensor:
         """By the mean of the belief."""
         return self.axes(other) @ self.belief(seen, outcomes).mean
+
+
+@dataclass
+class Learned(Linear):
+    """Asks as `Linear` does, and foresees by a way that was learned from a log."""
+
+    way: Way | None = None
+
+    def margins(self, seen: Features, outcomes: Tensor, other: Features, user: User) -> Tensor:
+        """By the mean of the way's belief."""
+        assert self.way is not None
+        return self.axes(other) @ self.way(self.axes(seen), outcomes).mean
+
+
+@dataclass
+class Written(Linear):
+    """Own texts first, then choices: what a user wrote is what is believed before any answer."""
+
+    by_texts: Mapping[User, Belief] = field(default_factory=dict)
+
+    def margins(self, seen: Features, outcomes: Tensor, other: Features, user: User) -> Tensor:
+        """By the mean of the belief that the texts and then the choices give."""
+        return Linear(self.name, self.feature, self.by_texts[user]).margins(seen, outcomes, other, user)
 
 
 @dataclass

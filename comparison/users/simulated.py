@@ -1,22 +1,29 @@
-"""Users whose taste is known, because it was drawn; and how they choose.
+"""Users whose taste is known, because it was drawn; how they choose, and how they write.
 
 Knows what answers truly are, in numbers. Does not know who tries to find their tastes out.
 """
 
-from dataclasses import dataclass
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from experts.miniature.grammar import POLES as STYLES
+from experts.miniature.grammar import Speaker, Style
+from experts.miniature.world import topics
+
 Kind = Literal["steady", "inconsistent", "drifting", "coin"]
 NOISE = 0.12
 """Of two answers whose worth differs by so much the better one is chosen with probability .73, as by labellers."""
 INCONSISTENT = 4.0  # times the noise
+STRONGEST = 2.0  # the strongest taste of an axis
 DRIFT = 6  # choices, after which one axis has turned
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # nobody is anybody else
 class User:
     """A taste on the true axes, quality last, and a way of choosing by it.
 
@@ -48,6 +55,24 @@ class User:
         return float(torch.rand((), generator=generator) < likely)
 
 
+def writings(user: User, poles: Sequence[tuple[str, str | None]], count: int, rng: random.Random) -> list[str]:
+    """Texts in the manner in which the user likes to be answered: the stronger a taste, the nearer to its pole.
+
+    Args:
+        user: Whose taste is on these axes.
+        poles: Of the axes but quality.
+        count: How many texts.
+        rng: Of their subjects and words.
+    """
+    style = Style()
+    for (pole, _), taste in zip(poles, user.taste.tolist(), strict=False):
+        for axis, (low, high) in STYLES.items():
+            if pole in (low, high):
+                towards = max(-1.0, min(1.0, taste / STRONGEST)) * (1 if pole == high else -1)
+                style = replace(style, **{axis: 0.5 + 0.45 * towards})
+    return [Speaker(style, rng).answer(rng.choice(topics())) for _ in range(count)]
+
+
 def drawn(count: int, axes: int, seed: int, kind: Kind = "steady") -> list[User]:
     """Users who want quality, and on each axis a pole, more or less, or nothing.
 
@@ -62,5 +87,5 @@ def drawn(count: int, axes: int, seed: int, kind: Kind = "steady") -> list[User]
     cares = torch.rand(count, axes, generator=generator) < 0.75
     cares[torch.arange(count), torch.randint(axes, (count,), generator=generator)] = True
     # An axis runs from -½ to ½, quality from 0 to 1: twice the intensity weighs a whole axis like all of quality.
-    tastes = torch.cat([2 * intensities * cares, torch.ones(count, 1, dtype=torch.float64)], dim=-1)
+    tastes = torch.cat([STRONGEST * intensities * cares, torch.ones(count, 1, dtype=torch.float64)], dim=-1)
     return [User(taste, kind) for taste in tastes]

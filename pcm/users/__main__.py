@@ -3,6 +3,7 @@
     python -m pcm.users ask ada                                    # two answers side by side: which is better?
     python decode.py "What is a volcano?" --user ada
     python -m pcm.users learn --log choices.jsonl                  # rows {"user", "prompt", "chosen", "rejected"}
+    python -m pcm.users learn --name ada --texts mails.txt         # what ada wrote
     python -m pcm.users show ada          python -m pcm.users forget ada
 
 Profiles lie in the user's own data folder (or where MEDLEY_USERS says), readable by their owner alone.
@@ -10,7 +11,7 @@ Profiles lie in the user's own data folder (or where MEDLEY_USERS says), readabl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,24 +19,25 @@ import torch
 from jsonargparse import auto_cli
 from rich.console import Console
 from rich.progress import track
-from torch import Tensor
 
 import bundle as bundles
 from comparison.command import exit_status
-from decoding.conversation import Conversation
+from comparison.users.bundled import learner_of
 from decoding.sampling import Sampling
 from experts.names import listed
-from experts.prompts import answered, read_prompts
-from experts.rewards import RewardModels
+from experts.prompts import read_prompts
 from mixture import Mixture
+from pcm.chat import chat_model
 from pcm.preference import Preference
-from pcm.users.axes import QUALITY, Axes
-from pcm.users.belief import Belief
-from pcm.users.evidence import read_log
+from pcm.users.axes import Axes
+from pcm.users.evidence import read_log, read_texts
+from pcm.users.hypotheses import hypothesis
 from pcm.users.interview import Interview, belief_table
-from pcm.users.learning import Learner, Score
+from pcm.users.learning import outcomes_of
+from pcm.users.networks import Chosen
 from pcm.users.profile import Profile, load_profile, merged, path_of
 from pcm.users.question import read_questions, write_questions
+from pcm.users.ways import Log, Method, way_of
 
 SHIPPED = Path(__file__).parents[2] / "bundles" / "miniature"
 QUESTIONS = "questions.jsonl"
@@ -61,9 +63,9 @@ def ask(
     """
     folder = bundles.locate(bundle)
     asked = read_questions(questions or folder / QUESTIONS)
-    console = Console(highlight=False)
+    profile, console = profile_of(name), Console(highlight=False)
     with console.status("reading the bundle"):
-        interview = Interview(profile_of(name), learner_of(folder, prior_scale), asked, Profile.save, console)
+        interview = Interview(profile, learner_of(folder, prior_scale, [profile]), asked, Profile.save, console)
     console.print("Which answer would you rather get?")
     profile = interview.run(most)
     if profile.choices:
@@ -73,28 +75,69 @@ def ask(
 def learn(
     *,
     log: Path | None = None,
+    texts: Path | None = None,
     name: str | None = None,
+    method: Method = "regression",
+    writer: str | None = None,
+    writer_model: str | None = None,
+    writer_key: str | None = None,
     bundle: str = str(SHIPPED),
     prior_scale: float = 1.0,
 ) -> None:
-    """Learn profiles from a log of choices, or anew from the evidence that a profile holds.
+    """Learn profiles from a log of choices, from a user's own texts, or anew from the evidence that a profile holds.
 
     Args:
         log: JSONL rows {"user", "prompt", "chosen", "rejected"}; a prompt is a text or a list of messages. Choices that
             a profile holds already are not counted twice.
-        name: Only this user; without a log, the profile that is learned anew.
+        texts: What the user wrote: paragraphs of a text file, or JSONL rows {"text"}, perhaps with the "prompt" they
+            answer. Needs a name.
+        name: Only this user; without log and texts, the profile that is learned anew.
+        method: From choices to a taste. Regression takes every user by themselves; population takes users to be like
+            the log's others (PReF); variational (VPL), in-context (FSPO) and tokens (P-RLHF) learn from the log how to
+            know a user.
+        writer: A model that follows instructions and puts into words what own texts speak for: folder, hub id, or the
+            URL of an endpoint that speaks as OpenAI's does.
+        writer_model: As the endpoint calls the model.
+        writer_key: The environment variable that holds the endpoint's key.
         bundle: Folder or hub id of a bundle with reward models.
         prior_scale: As in `ask`.
     """
+    folder, console = bundles.locate(bundle), Console(highlight=False)
+    profiles = [merged(user, [profile_of(user), new]) for user, new in evidence(log, texts, name).items()]
+    learner = learner_of(folder, prior_scale, profiles)
+    differences = [learner.differences(profile.choices) for profile in profiles]
+    if method != "regression":
+        users = [Chosen(shown, outcomes_of(profile)) for shown, profile in zip(differences, profiles, strict=True)]
+        way = way_of(method, Log(users, learner.axes, learner.before, Mixture.load(folder).reader))
+        learner = replace(learner, way=way, method=method)
+    for profile, shown in zip(profiles, differences, strict=True):
+        learned = learner.informed(profile.texts).judged(profile, shown)
+        if writer is not None:
+            reply = chat_model(writer, writer_model, writer_key).reply
+            learned = replace(learned, wish=hypothesis(profile.texts, learner.axes.dimensions, reply))
+        console.print(f"{profile.name}: {counted(profile)}, kept in {learned.save()}")
+        console.print(belief_table(learned, learner.axes))
+
+
+def evidence(log: Path | None, texts: Path | None, name: str | None) -> dict[str, Profile]:
+    """What is new about every user.
+
+    Raises:
+        ValueError: If nobody is named, or texts are nobody's.
+    """
+    if texts is not None and name is None:
+        raise ValueError("own texts must be somebody's: give a --name")
     if log is None and name is None:
         raise ValueError("learning needs a --log, a --name or both, got neither")
     heard = read_log(log, name) if log is not None else {str(name): []}
-    learner = learner_of(bundles.locate(bundle), prior_scale)
-    console = Console(highlight=False)
-    for user, choices in heard.items():
-        profile = learner.learned(merged(user, [profile_of(user), Profile(user, tuple(choices))]))
-        console.print(f"{user}: {len(profile.choices)} choices, kept in {profile.save()}")
-        console.print(belief_table(profile, learner.axes))
+    own = tuple(read_texts(texts)) if texts is not None else ()
+    return {user: Profile(user, tuple(choices), own) for user, choices in heard.items()}
+
+
+def counted(profile: Profile) -> str:
+    """How much evidence there is."""
+    kinds = [(len(profile.choices), "choices"), (len(profile.texts), "own texts")]
+    return ", ".join(f"{count} {kind}" for count, kind in kinds if count) or "no evidence"
 
 
 def show(name: str) -> None:
@@ -105,11 +148,13 @@ def show(name: str) -> None:
     """
     profile = load_profile(name)
     console = Console(highlight=False)
-    console.print(f"{profile.name}: {len(profile.choices)} choices")
+    console.print(f"{profile.name}: {counted(profile)}")
     for axis, belief in profile.belief.items():
         console.print(f"  {axis:<16} {belief.mean:+.2f} ± {belief.deviation:.2f}")
     asked = ", ".join(f"{pole}={weight:+.2f}" for pole, weight in profile.weights.items())
     console.print(f"asks for: {asked or 'nothing in particular'}")
+    if profile.wish:
+        console.print(f"wish: {profile.wish}")
     for doubt in profile.doubts:
         console.print(f"doubt: {doubt}")
 
@@ -137,8 +182,8 @@ def merge(names: list[str] | str, *, into: str, bundle: str = str(SHIPPED), prio
         prior_scale: As in `ask`.
     """
     profile = merged(into, [load_profile(name) for name in listed(names) or []])
-    profile = learner_of(bundles.locate(bundle), prior_scale).learned(profile)
-    Console(highlight=False).print(f"{len(profile.choices)} choices, kept in {profile.save()}")
+    profile = learner_of(bundles.locate(bundle), prior_scale, [profile]).learned(profile)
+    Console(highlight=False).print(f"{counted(profile)}, kept in {profile.save()}")
 
 
 def prepare(
@@ -215,37 +260,6 @@ def drawn_weights(mixture: Mixture, generator: torch.Generator) -> dict[str, flo
 def profile_of(name: str) -> Profile:
     """The user's profile, or a new one."""
     return load_profile(name) if path_of(name).is_file() else Profile(name)
-
-
-def learner_of(folder: Path, prior_scale: float) -> Learner:
-    """What learns tastes by a bundle's reward models.
-
-    Raises:
-        FileNotFoundError: If the bundle has none.
-    """
-    manifest = bundles.read_manifest(folder)
-    axes = Axes(manifest.dimensions)
-    before = Belief.before(len(axes.names), prior_scale)
-    judge = f"bundle {bundles.sha256(folder / bundles.MANIFEST)[:12]}"
-    return Learner(axes, scorer(folder, manifest, axes), before, judge)
-
-
-def scorer(folder: Path, manifest: bundles.Manifest, axes: Axes) -> Score:
-    """What scores answers: the bundle's reward models.
-
-    Raises:
-        FileNotFoundError: If the bundle has none.
-    """
-    if not (folder / "rewards" / QUALITY).is_dir():
-        raise FileNotFoundError(f"a bundle must have reward models to learn from choices, {folder} has none")
-    base, tokenizer = bundles.read_base(folder, manifest, torch.float32)
-    rewards = RewardModels.load(folder / "rewards", base)
-
-    def score(prompts: Sequence[Conversation], answers: Sequence[str]) -> Tensor:
-        conversations = [[dict(turn) for turn in prompt] for prompt in prompts]
-        return rewards.score(answered(tokenizer, conversations, list(answers)), axes.scores)
-
-    return score
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ class Axes:
         Args:
             dimensions: What can be asked for.
         """
+        self.dimensions = tuple(dimensions)
         names = [dimension.name for dimension in dimensions]
         self.poles: list[tuple[str, str | None]] = []
         for dimension in dimensions:
@@ -30,6 +31,11 @@ class Axes:
             if (opposite, dimension.name) not in self.poles:
                 self.poles.append((dimension.name, opposite))
         self.scores = (*names, QUALITY)
+
+    @property
+    def places(self) -> list[tuple[int, int | None]]:
+        """Of each axis but quality, the places of its two poles among the dimensions."""
+        return [(self.scores.index(pole), None if b is None else self.scores.index(b)) for pole, b in self.poles]
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -52,10 +52,18 @@ class Belief:
         if not (differences.isfinite().all() and outcomes.isfinite().all()):
             raise ValueError("differences and outcomes must be finite, got some that are not")
         precision = torch.linalg.inv(self.covariance)
-        mean = self._most_probable(differences, outcomes, precision)
-        doubt = (differences @ mean).sigmoid()
-        hessian = precision + differences.T @ ((doubt * (1 - doubt))[:, None] * differences)
-        return Belief(mean, torch.linalg.inv(hessian))
+        return self.around(self._most_probable(differences, outcomes, precision), differences)
+
+    def around(self, mean: Tensor, differences: Tensor) -> "Belief":
+        """A taste that something else found, as sure as these choices allow by Laplace's approximation.
+
+        Args:
+            mean: The taste `(J,)`.
+            differences: Of the choices `(N, J)`.
+        """
+        likely = (differences.double() @ mean).sigmoid()
+        told = differences.double().T @ ((likely * (1 - likely))[:, None] * differences.double())
+        return Belief(mean, torch.linalg.inv(torch.linalg.inv(self.covariance) + told))
 
     def _most_probable(self, differences: Tensor, outcomes: Tensor, precision: Tensor) -> Tensor:
         taste = self.mean.clone().requires_grad_()

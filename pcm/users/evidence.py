@@ -1,15 +1,18 @@
-"""What a user has shown of their taste: choices between two answers to one prompt.
+"""What a user has shown of their taste: choices between two answers to one prompt, and texts of their own.
 
-Knows texts and how logs of choices are written. Does not know what the texts are worth to anybody.
+Knows texts and how files of them are written. Does not know what the texts are worth to anybody.
 """
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from decoding.conversation import ROLES, Conversation
+
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,33 @@ class Choice:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class OwnText:
+    """Something that the user wrote.
+
+    Args:
+        text: The text.
+        prompt: What it answers; empty where it answers nothing.
+
+    Raises:
+        ValueError: If something is no text.
+    """
+
+    text: str
+    prompt: Conversation = ()
+
+    def __post_init__(self) -> None:
+        """Refuses what is no text."""
+        if not isinstance(self.text, str) or not self.text.strip():
+            raise ValueError(f"text must be a text, got {self.text!r}")
+        if not all(map(_is_turn, self.prompt)):
+            raise ValueError(f"a prompt must be messages, got {self.prompt!r}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Gives what `read_text` reads."""
+        return {"text": self.text, "prompt": list(self.prompt)}
+
+
 def _is_turn(turn: object) -> bool:
     return isinstance(turn, Mapping) and turn.get("role") in ROLES and isinstance(turn.get("content"), str)
 
@@ -71,9 +101,41 @@ def read_choice(row: Any) -> Choice:
         raise ValueError(f"a choice must have prompt, chosen and rejected, got none of {', '.join(missing)}")
     if unknown := sorted(row.keys() - set(known)):
         raise ValueError(f"a choice must have the fields {', '.join(known)}, got {', '.join(unknown)}")
-    prompt = row["prompt"]
-    messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
-    return Choice(**{**row, "prompt": messages})
+    return Choice(**{**row, "prompt": _messages(row["prompt"])})
+
+
+def read_text(row: Any) -> OwnText:
+    """The text of one JSON object; its prompt may be a text, or missing.
+
+    Raises:
+        ValueError: If a field is missing, unknown or of another kind.
+    """
+    if not isinstance(row, Mapping) or "text" not in row or row.keys() - {"text", "prompt"}:
+        raise ValueError(f"an own text must be an object with text, and perhaps prompt, got {row!r}")
+    return OwnText(row["text"], _messages(row.get("prompt", [])))
+
+
+def _messages(prompt: Any) -> Any:
+    return [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+
+
+def read_texts(path: Path) -> list[OwnText]:
+    """A user's own texts: rows `{"text", "prompt"}` of a JSONL file, or the paragraphs of any other.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If a row cannot be read, with its number, or there is no text.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"own texts must be in a file of text or JSONL, got {path}: there is none")
+    if path.suffix == ".jsonl":
+        found = _parsed(path, read_text)
+    else:
+        paragraphs = re.split(r"\n\s*\n", path.read_text(encoding="utf-8"))
+        found = [OwnText(" ".join(part.split())) for part in paragraphs if part.strip()]
+    if not found:
+        raise ValueError(f"{path} must hold a text, got none")
+    return found
 
 
 def read_log(path: Path, user: str | None = None) -> dict[str, list[Choice]]:
@@ -90,20 +152,30 @@ def read_log(path: Path, user: str | None = None) -> dict[str, list[Choice]]:
     if not path.is_file():
         raise FileNotFoundError(f"a log must be a JSONL file of choices, got {path}: there is none")
     found: dict[str, list[Choice]] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            whose = _user_of(row)
-            choice = read_choice({name: value for name, value in row.items() if name != "user"})
-        except ValueError as problem:
-            raise ValueError(f"line {number} of {path}: {problem}") from problem
+    for whose, choice in _parsed(path, _logged):
         if user is None or whose == user:
             found.setdefault(whose, []).append(choice)
     if not found:
         raise ValueError(f"{path} must hold a choice{f' of {user!r}' if user else ''}, got none")
     return found
+
+
+def _parsed(path: Path, parse: Callable[[Any], Row]) -> list[Row]:
+    """Every row of a JSONL file; one that cannot be read is told by its number."""
+    found = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if line.strip():
+            try:
+                found.append(parse(json.loads(line)))
+            except ValueError as problem:
+                raise ValueError(f"line {number} of {path}: {problem}") from problem
+    return found
+
+
+def _logged(row: Any) -> tuple[str, Choice]:
+    """Whose choice a row of a log is, and the choice."""
+    whose = _user_of(row)
+    return whose, read_choice({name: value for name, value in row.items() if name != "user"})
 
 
 def _user_of(row: Any) -> str:

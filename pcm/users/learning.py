@@ -13,9 +13,14 @@ from torch import Tensor
 from decoding.conversation import Conversation
 from pcm.users.axes import Axes
 from pcm.users.belief import Belief
-from pcm.users.evidence import Choice
+from pcm.users.evidence import Choice, OwnText
+from pcm.users.own_texts import ReadText, intensities
 from pcm.users.profile import Axis, Profile
 
+Way = Callable[[Tensor, Tensor], Belief]
+"""Gives what is believed after choices, from differences on the axes `(N, J)` and outcomes `(N,)`."""
+Read = Callable[[Sequence[OwnText]], list[ReadText]]
+"""Gives own texts as base and experts read them, experts in the order of `Axes.scores`."""
 Score = Callable[[Sequence[Conversation], Sequence[str]], Tensor]
 """Gives the reward models' scores `(N, D)` of one answer to each prompt, in the order of `Axes.scores`."""
 SIDED = 0.01
@@ -35,12 +40,18 @@ class Learner:
         score: Scores answers.
         before: What is believed of a user who has shown nothing yet.
         judge: What made the scores, for the provenance of profiles.
+        read: Reads own texts; without it they say nothing.
+        way: From choices to a belief, in place of logistic regression.
+        method: What the way is called, for the provenance too.
     """
 
     axes: Axes
     score: Score
     before: Belief
     judge: str = ""
+    read: Read | None = None
+    way: Way | None = None
+    method: str = "regression"
 
     def differences(self, choices: Sequence[Choice]) -> Tensor:
         """How the chosen answer differs from the rejected one on every axis, `(N, J)`."""
@@ -56,13 +67,19 @@ class Learner:
 
     def learned(self, profile: Profile) -> Profile:
         """The profile with what its evidence amounts to."""
-        return self.judged(profile, self.differences(profile.choices))
+        return self.informed(profile.texts).judged(profile, self.differences(profile.choices))
+
+    def informed(self, texts: Sequence[OwnText]) -> "Learner":
+        """The same for a user who wrote these texts: they say what is believed before any choice."""
+        if not texts or self.read is None:
+            return self
+        return replace(self, before=intensities(self.read(texts), self.axes.places, self.before))
 
     def judged(self, profile: Profile, differences: Tensor) -> Profile:
-        """The same, where it is known how the answers of each choice differ `(N, J)`."""
+        """The profile with what its choices amount to, where it is known how their answers differ `(N, J)`."""
         outcomes = outcomes_of(profile)
         doubts = doubts_about(profile.choices, doubtful(self.before, differences, outcomes))
-        belief = self.before if doubts else self.before.after(differences, outcomes)
+        belief = self.before if doubts else (self.way or self.before.after)(differences, outcomes)
         return self.concluded(profile, belief, doubts)
 
     def concluded(self, profile: Profile, belief: Belief, doubts: tuple[str, ...]) -> Profile:
@@ -70,7 +87,13 @@ class Learner:
         told = zip(self.axes.names, belief.mean.tolist(), belief.deviation.tolist(), strict=True)
         axes = {name: Axis(round(mean, 4), round(deviation, 4)) for name, mean, deviation in told}
         weights = self.axes.weights(belief)
-        return replace(profile, belief=axes, weights=weights, doubts=doubts, provenance={"judge": self.judge})
+        return replace(
+            profile,
+            belief=axes,
+            weights=weights,
+            doubts=doubts,
+            provenance={"judge": self.judge, "method": self.method},
+        )
 
 
 def outcomes_of(profile: Profile) -> Tensor:

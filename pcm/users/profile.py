@@ -15,7 +15,7 @@ from typing import Any
 from platformdirs import user_data_path
 
 from pcm.preference import Preference
-from pcm.users.evidence import Choice, read_choice
+from pcm.users.evidence import Choice, OwnText, read_choice, read_text
 
 SCHEMA = 1
 FOLDER = "MEDLEY_USERS"  # the environment variable that names another folder
@@ -35,19 +35,23 @@ class Profile:
 
     Args:
         name: The user's.
-        choices: All evidence.
+        choices: Evidence: what was preferred.
+        texts: Evidence: what the user wrote.
         weights: The numeric preference it amounts to; empty where nothing is sure.
         belief: Each axis of taste by name.
         doubts: Why the choices may say nothing, each a sentence.
-        provenance: What judged the answers.
+        provenance: What judged the answers, and how a belief was made of the choices.
+        wish: What own texts speak for, in words; the weights win where both speak.
     """
 
     name: str
     choices: tuple[Choice, ...] = ()
+    texts: tuple[OwnText, ...] = ()
     weights: Mapping[str, float] = field(default_factory=dict)
     belief: Mapping[str, Axis] = field(default_factory=dict)
     doubts: tuple[str, ...] = ()
     provenance: Mapping[str, str] = field(default_factory=dict)
+    wish: str | None = None
 
     def __post_init__(self) -> None:
         """Refuses a name that would be no file's."""
@@ -57,7 +61,8 @@ class Profile:
     @property
     def preference(self) -> Preference | None:
         """What the mixture is to follow; None asks for nothing in particular."""
-        return Preference(weights=self.weights) if any(self.weights.values()) else None
+        weights = self.weights if any(self.weights.values()) else None
+        return None if weights is None and self.wish is None else Preference(self.wish, weights)
 
     def save(self, folder: Path | None = None) -> Path:
         """Writes the profile, whole or not at all, readable by its owner alone, and gives its path."""
@@ -70,7 +75,9 @@ class Profile:
             "belief": {name: asdict(axis) for name, axis in self.belief.items()},
             "doubts": list(self.doubts),
             "provenance": dict(self.provenance),
+            "wish": self.wish,
             "choices": [choice.as_dict() for choice in self.choices],
+            "texts": [text.as_dict() for text in self.texts],
         }
         beside = path.with_suffix(".new")
         beside.unlink(missing_ok=True)
@@ -114,14 +121,17 @@ def _parsed(content: Any) -> Profile:
     return Profile(
         content["name"],
         tuple(read_choice(row) for row in content["choices"]),
+        tuple(read_text(row) for row in content.get("texts", [])),
         {name: float(weight) for name, weight in content["weights"].items()},
         {name: Axis(float(axis["mean"]), float(axis["deviation"])) for name, axis in content["belief"].items()},
         tuple(content["doubts"]),
         dict(content["provenance"]),
+        content.get("wish"),
     )
 
 
 def merged(name: str, profiles: Sequence[Profile]) -> Profile:
-    """A profile with all evidence of several, each choice once; what it amounts to is still to be learned."""
+    """A profile with all evidence of several, each choice and text once; what it amounts to is still to be learned."""
     choices = {repr(choice): choice for profile in profiles for choice in profile.choices}
-    return Profile(name, tuple(choices.values()))
+    texts = {repr(text): text for profile in profiles for text in profile.texts}
+    return Profile(name, tuple(choices.values()), tuple(texts.values()))

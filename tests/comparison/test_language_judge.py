@@ -1,62 +1,27 @@
 """A judge behind a local endpoint that is as partial, forgetful and broken as real ones are."""
 
-import json
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fake_endpoint import Endpoint, running_endpoint
 
 from comparison.language_judge import LanguageJudge
 from experts.miniature.corpus import Prompt
+from pcm.chat import ChatModel
 
 PROMPTS = [Prompt([{"role": "user", "content": text}], "") for text in ("Why?", "How?", "What?")]
 
 
-class Endpoint(HTTPServer):
-    """Answers every question by a function of its text, and remembers the questions."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.bodies: list[dict[str, object]] = []
-        self.keys: list[str | None] = []
-        self.failures: list[int] = []
-        self.says: Callable[[str], str] = lambda text: "tie"
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/v1/"
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:  # the server's own name for it
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.bodies.append(body)
-        self.server.keys.append(self.headers["Authorization"])
-        status = self.server.failures.pop(0) if self.server.failures else 200
-        text = self.server.says(body["messages"][0]["content"]) if self.path == "/v1/chat/completions" else "nowhere"
-        reply = json.dumps({"choices": [{"message": {"content": text}}]}).encode()
-        self.send_response(status)
-        self.end_headers()
-        self.wfile.write(reply)
-
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-
 @pytest.fixture
 def endpoint() -> Iterator[Endpoint]:
-    with Endpoint() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with running_endpoint() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def judge(endpoint: Endpoint, folder: Path, **settings: object) -> LanguageJudge:
-    return LanguageJudge(endpoint.url, "some-model", folder, " and ".join, patience=0.0, **settings)
+    model = ChatModel(endpoint.url, "some-model", patience=0.0, **settings)
+    return LanguageJudge(model, folder, " and ".join)
 
 
 def longer(text: str) -> str:

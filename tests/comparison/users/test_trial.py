@@ -2,12 +2,15 @@ import pytest
 import torch
 
 from comparison.users import trial
-from comparison.users.lineup import lineup, log_of, on_axes
+from comparison.users.lineup import chosen_by, lineup, log_of
 from comparison.users.methods import Linear, Told
 from comparison.users.simulated import NOISE, User, drawn
 from comparison.users.trial import answers_needed, area, doubted, interviews
 from comparison.users.world import Pairs
+from decoding.dimension import Dimension
+from pcm.users.axes import Axes
 from pcm.users.belief import Belief
+from pcm.users.ways import Log
 
 
 def pairs(count, seed):
@@ -27,6 +30,12 @@ def curves(method, users, counts, pool=POOL):
 
 
 LEARNER = Linear("dimensions", "axes", Belief.before(3))
+
+
+def logged(outcomes):
+    """What users of a log chose, of dimensions without a reader."""
+    dimensions = [Dimension(name, name) for name in ("ant", "bee")]
+    return Log(chosen_by(POOL, outcomes), Axes(dimensions), Belief.before(3))
 
 
 def test_area_is_how_often_the_better_pair_has_the_larger_margin():
@@ -107,7 +116,7 @@ def test_a_log_holds_for_each_user_as_many_choices_as_were_asked():
 
 def test_where_users_of_a_log_lie_agrees_with_their_tastes():
     users = drawn(10, 2, seed=1)
-    found = on_axes(POOL, log_of(users, POOL, 100, seed=0)).tastes
+    found = logged(log_of(users, POOL, 100, seed=0)).tastes()
     true = torch.stack([user.taste for user in users])
     assert torch.corrcoef(torch.stack([found.flatten(), true.flatten()]))[0, 1] > 0.9
 
@@ -115,7 +124,7 @@ def test_where_users_of_a_log_lie_agrees_with_their_tastes():
 def test_every_line_of_the_bench_learns_but_the_one_for_all():
     users = drawn(30, 2, seed=7)
     log = log_of(users, POOL, 40, seed=0)
-    methods = lineup(POOL, log)
+    methods = lineup(POOL, log, logged(log))
     assert len({method.name for method in methods}) == len(methods)
     new = drawn(8, 2, seed=8)
     after = {m.name: curves(m, new, (20,), pairs(300, 5)).mean() for m in methods}

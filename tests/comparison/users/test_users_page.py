@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture
 def report():
     rising = np.linspace(0.5, 0.9, len(COUNTS)) + np.array([[0.0], [0.02]])
-    worth = {"learned": [1.0, 2.0], "average": [0.5, 0.5], "true": [1.5, 2.5], "base": [0.0, 3.0]}
+    worth = {"learned": [1.0, 2.0], "average": [0.5, 0.5], "true": [1.5, 2.5], "base": [0.0, 3.0], "texts": [0.5, 2.0]}
     answers = Followed({kind: np.array(values) for kind, values in worth.items()})
     found = Findings({"dimensions": [rising, rising - 0.1]}, {"coin": [0.5, 0.7]}, [answers, answers])
     return found.report({"users": 2, "log_users": 3, "each": 4, "seeds": 2})
@@ -25,13 +25,19 @@ def test_the_report_tells_lines_doubts_and_what_answers_are_worth(report):
     assert line["area"]["0"]["mean"] == pytest.approx(0.46)
     assert 10 < line["answers_to_goal"] < 15
     assert report["doubted"] == {"coin": pytest.approx(0.6)}
-    assert report["followed"]["gain"] == pytest.approx(2 / 3)
+    assert report["followed"]["gain"] == {"learned": pytest.approx(2 / 3), "texts": pytest.approx(1 / 2)}
     assert report["followed"]["learned_against"]["base"]["win_rate"]["mean"] == pytest.approx(0.5)
 
 
 def test_the_page_shows_every_line(report):
     text = page(report)
-    for told in ("2 users in each of 2 runs", "| dimensions | 0.460", "67% of what telling", "| coin | 60% |"):
+    for told in (
+        "2 users in each of 2 runs",
+        "| dimensions | 0.460",
+        "67% of what telling",
+        "own texts 50%.",
+        "| coin | 60% |",
+    ):
         assert told in text
 
 

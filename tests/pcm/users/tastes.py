@@ -6,6 +6,7 @@ from decoding.dimension import Dimension
 from pcm.users.axes import Axes
 from pcm.users.belief import Belief
 from pcm.users.learning import Learner
+from pcm.users.own_texts import ReadText
 from pcm.users.question import Question
 
 DIMENSIONS = [Dimension("easy", "Easy.", "hard"), Dimension("hard", "Hard.", "easy")]
@@ -33,3 +34,19 @@ def questions(count):
 def easier(question):
     """Which answer somebody takes who wants it easy: 1 for left."""
     return float(float(question.left.split()[0]) > float(question.right.split()[0]))
+
+
+def text(tokens, seed=0):
+    """A text of so many tokens, written by a base that knows seven words, and read by three experts."""
+    generator = torch.Generator().manual_seed(seed)
+    base = torch.randn(tokens, 7, generator=generator, dtype=torch.float64).log_softmax(-1)
+    experts = (base + torch.randn(3, tokens, 7, generator=generator, dtype=torch.float64)).log_softmax(-1)
+    return ReadText(base.exp().multinomial(1, generator=generator)[:, 0], base, experts)
+
+
+def written(tokens, wanted, seed=0, poles=((0, 1),)):
+    """A text written with these intensities."""
+    blank = text(tokens, seed)
+    mixed = blank.base + torch.tensordot(torch.tensor(wanted, dtype=torch.float64), blank.directions(poles), 1)
+    drawn = mixed.softmax(-1).multinomial(1, generator=torch.Generator().manual_seed(seed))[:, 0]
+    return blank._replace(tokens=drawn)

@@ -1,10 +1,12 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from tastes import PROMPT, easier, learner, questions
+from tastes import PROMPT, easier, learner, questions, written
 
 from pcm.users import __main__ as commands
 from pcm.users.profile import load_profile
@@ -16,7 +18,7 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("MEDLEY_USERS", str(tmp_path / "users"))
-    monkeypatch.setattr(commands, "learner_of", lambda folder, prior_scale: learner())
+    monkeypatch.setattr(commands, "learner_of", lambda folder, prior_scale, profiles=(): learner())
     return tmp_path / "users"
 
 
@@ -73,9 +75,48 @@ def test_a_damaged_profile_can_be_forgotten(own_folder):
     assert list(own_folder.iterdir()) == []
 
 
-def test_learning_from_nothing_is_refused():
+def test_learning_from_nothing_is_refused(tmp_path):
     with pytest.raises(ValueError, match="needs a --log, a --name or both"):
         commands.learn()
+    with pytest.raises(ValueError, match="own texts must be somebody's"):
+        commands.learn(texts=tmp_path / "mails.txt")
+
+
+@pytest.mark.parametrize("method", ["population", "variational", "in-context"])
+def test_a_log_of_many_users_teaches_how_to_know_each(tmp_path, monkeypatch, method):
+    monkeypatch.setattr(commands.Mixture, "load", lambda folder: SimpleNamespace(reader=None))
+    easy = {f"easy{number}": 1 for number in range(10)}
+    commands.learn(
+        log=log(tmp_path / "log.jsonl", **easy, **{name.replace("easy", "hard"): 0 for name in easy}), method=method
+    )
+    assert load_profile("easy3").weights == {"easy": 1.0}
+    assert load_profile("hard3").weights == {"easy": -1.0}
+    assert load_profile("hard3").provenance["method"] == method
+
+
+def test_a_log_of_few_users_is_told_to_be_small(tmp_path, monkeypatch):
+    monkeypatch.setattr(commands.Mixture, "load", lambda folder: SimpleNamespace(reader=None))
+    path = log(tmp_path / "log.jsonl", ada=1, bob=0)
+    with pytest.warns(UserWarning, match="20 would be a beginning, got 2"):
+        commands.learn(log=path, method="population")
+    with pytest.raises(ValueError, match="two users or more with two choices each, got choices \\[10\\]"):
+        commands.learn(log=path, name="ada", method="population")
+    with pytest.warns(UserWarning, match="got 2"), pytest.raises(ValueError, match="this bundle has none"):
+        commands.learn(log=path, method="tokens")
+
+
+def test_own_texts_become_a_profile_with_a_wish(tmp_path, monkeypatch, capsys):
+    read = lambda texts: [written(200, (0.9,), seed) for seed, _ in enumerate(texts)]  # noqa: E731  # as a bundle reads
+    monkeypatch.setattr(commands, "learner_of", lambda folder, scale, profiles: replace(learner(), read=read))
+    monkeypatch.setattr(commands, "chat_model", lambda *given: SimpleNamespace(reply=lambda message: "Keep it easy."))
+    (tmp_path / "mails.txt").write_text("I like bees.\n\nSo do I.\n")
+    commands.learn(texts=tmp_path / "mails.txt", name="ada", writer="some-model")
+    ada = load_profile("ada")
+    assert ada.weights == {"easy": 1.0}
+    assert ada.wish == "Keep it easy."
+    assert "ada: 2 own texts" in capsys.readouterr().out
+    commands.show("ada")
+    assert "wish: Keep it easy." in capsys.readouterr().out
 
 
 def test_questions_come_back_as_every_pair_of_different_answers(tmp_path):

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from pcm.users.evidence import Choice, read_choice, read_log
+from pcm.users.evidence import Choice, OwnText, read_choice, read_log, read_text, read_texts
 
 ROW = {"user": "ada", "prompt": "What is a bee?", "chosen": "A bee.", "rejected": "An insect."}
 
@@ -59,3 +59,36 @@ def test_a_log_that_is_not_there_is_told_of(tmp_path):
 def test_a_log_without_the_user_is_refused(tmp_path):
     with pytest.raises(ValueError, match="a choice of 'eve', got none"):
         read_log(written(tmp_path / "log", ROW), "eve")
+
+
+def test_own_texts_are_paragraphs_or_rows_that_may_answer_something(tmp_path):
+    (tmp_path / "mails.txt").write_text("Dear all,\nI am late.\n \n\nSorry!\n\n", "utf-8")
+    assert read_texts(tmp_path / "mails.txt") == [OwnText("Dear all, I am late."), OwnText("Sorry!")]
+    rows = [{"text": "A bee."}, {"text": "Late.", "prompt": "When?"}]
+    (tmp_path / "mails.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    found = read_texts(tmp_path / "mails.jsonl")
+    assert found == [OwnText("A bee.", []), OwnText("Late.", [{"role": "user", "content": "When?"}])]
+    assert [read_text(text.as_dict()) for text in found] == found
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ('{"texts": "A bee."}', "line 2 of .*must be an object with text"),
+        ('{"text": "A bee.", "user": "ada"}', "must be an object with text, and perhaps prompt"),
+        ('{"text": "  "}', "text must be a text"),
+        ('{"text": "A bee.", "prompt": [3]}', "a prompt must be messages"),
+    ],
+)
+def test_rows_that_are_no_own_text_are_refused_by_number(tmp_path, row, message):
+    (tmp_path / "mails.jsonl").write_text(f'{{"text": "fine"}}\n{row}\n', "utf-8")
+    with pytest.raises(ValueError, match=message):
+        read_texts(tmp_path / "mails.jsonl")
+
+
+def test_own_texts_that_are_not_there_are_missed(tmp_path):
+    (tmp_path / "empty.txt").write_text("\n \n")
+    with pytest.raises(ValueError, match="must hold a text, got none"):
+        read_texts(tmp_path / "empty.txt")
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.txt: there is none"):
+        read_texts(tmp_path / "nowhere.txt")

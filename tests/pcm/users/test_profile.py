@@ -3,12 +3,16 @@ import stat
 
 import pytest
 
-from pcm.users.evidence import Choice
+from pcm.preference import Preference
+from pcm.users.evidence import Choice, OwnText
 from pcm.users.profile import Axis, Profile, folder_of_users, load_profile, merged, path_of
 
 PROMPT = [{"role": "user", "content": "What is a bee?"}]
 CHOICE = Choice(PROMPT, "A bee.", "An insect – größer.", chosen_was_left=True)
-ADA = Profile("ada", (CHOICE,), {"easy": -0.5}, {"easy": Axis(-1.0, 0.25)}, ("a doubt",), {"bundle": "abc"})
+TEXT = OwnText("I like bees.", PROMPT)
+ADA = Profile(
+    "ada", (CHOICE,), (TEXT,), {"easy": -0.5}, {"easy": Axis(-1.0, 0.25)}, ("a doubt",), {"bundle": "abc"}, "Easy!"
+)
 
 
 def test_a_profile_comes_back_as_it_was_saved_and_only_its_owner_reads_it(tmp_path):
@@ -64,9 +68,29 @@ def test_a_name_that_is_no_file_s_is_refused(name):
 def test_merged_profiles_hold_each_choice_once():
     other = Choice(PROMPT, "Buzz.", "A bee.")
     both = merged("both", [ADA, Profile("bob", (other, CHOICE))])
-    assert both == Profile("both", (CHOICE, other))
+    assert both == Profile("both", (CHOICE, other), (TEXT,))
 
 
 def test_a_profile_asks_for_its_weights_or_for_nothing():
     assert ADA.preference.weights == {"easy": -0.5}
     assert Profile("new").preference is None
+
+
+def test_a_profile_from_before_there_were_texts_is_read(tmp_path):
+    path = ADA.save(tmp_path)
+    content = json.loads(path.read_text())
+    del content["texts"], content["wish"]
+    path.write_text(json.dumps(content))
+    old = load_profile("ada", tmp_path)
+    assert (old.texts, old.wish, old.choices) == ((), None, ADA.choices)
+
+
+def test_a_profile_asks_with_its_weights_and_its_words():
+    assert ADA.preference == Preference("Easy!", {"easy": -0.5})
+    assert Profile("ada", wish="Easy!").preference == Preference("Easy!")
+    assert Profile("ada", weights={"easy": 0.0}).preference is None
+
+
+def test_merging_keeps_each_text_once():
+    both = merged("both", [ADA, Profile("bob", texts=(TEXT, OwnText("Me too.")))])
+    assert [text.text for text in both.texts] == ["I like bees.", "Me too."]

@@ -1,6 +1,14 @@
-"""Sections of a page that are written by a command, between `<!-- name -->` and `<!-- /name -->`. Knows texts alone."""
+"""Sections of a page that are written by a command, between `<!-- name -->` and `<!-- /name -->`.
 
+Knows texts, files of figures and the commands that publish them. Does not know what stands in a section.
+"""
+
+import shutil
+import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
+
+from comparison.command import command_parser
 
 
 def with_section(page: str, name: str, text: str) -> str:
@@ -28,3 +36,25 @@ def rewrite(path: Path, name: str, text: str, check: bool) -> bool:
     if not check and new != old:
         path.write_text(new, encoding="utf-8")
     return new == old
+
+
+def keep(files: Iterable[Path], results: Path) -> None:
+    """Copies files of figures to where they are kept under version control."""
+    results.mkdir(parents=True, exist_ok=True)
+    for found in files:
+        shutil.copyfile(found, results / found.name)
+
+
+def exit_status_of(publish: Callable[..., bool], prog: str, arguments: list[str] | None) -> int:
+    """Runs a command that publishes, and gives its exit status: 1 if it was only to check and is out of date.
+
+    Args:
+        publish: Tells whether everything was up to date; one of its parameters is `check`.
+        prog: What the command is called.
+        arguments: Of the command line; its own if not given.
+    """
+    given = command_parser(publish, prog).parse_args(arguments)
+    if publish(**given.as_dict()) or not given.check:
+        return 0
+    sys.stderr.write(f"what is published must show the figures that are kept, got others: run {prog}\n")
+    return 1

@@ -6,11 +6,9 @@ Knows where the section begins and ends. Does not know what stands in it.
 """
 
 import json
-import sys
 from pathlib import Path
 
-from comparison.command import command_parser
-from comparison.marked import rewrite
+from comparison.marked import exit_status_of, rewrite
 from comparison.page import summary
 
 SECTION = "results"
@@ -35,11 +33,7 @@ def update_readme(
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command and gives its exit status."""
-    given = command_parser(update_readme, "python -m comparison.readme").parse_args(arguments)
-    if update_readme(given.readme, given.report, given.check) or not given.check:
-        return 0
-    sys.stderr.write(f"{given.readme} must show the results of {given.report}: run python -m comparison.readme\n")
-    return 1
+    return exit_status_of(update_readme, "python -m comparison.readme", arguments)
 
 
 if __name__ == "__main__":

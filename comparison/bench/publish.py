@@ -7,16 +7,13 @@
 Knows where the figures begin and end. Does not know how they were measured.
 """
 
-import shutil
-import sys
 from pathlib import Path
 
 from comparison.bench.claims import claims_sheet, engines_sheet
 from comparison.bench.findings import Findings
 from comparison.bench.profiling import profile_sheet
 from comparison.bench.tables import best_sheet, conditions, load_sheet
-from comparison.command import command_parser
-from comparison.marked import rewrite
+from comparison.marked import exit_status_of, keep, rewrite
 from comparison.page import Sheet
 
 SECTION = "cost"
@@ -58,19 +55,13 @@ def publish(
     source = results if take is None else take
     up_to_date = rewrite(page, SECTION, figures_of(Findings.read(source / "bench.json")), check)
     if take is not None and not check:
-        results.mkdir(parents=True, exist_ok=True)
-        for found in (take / "bench.json", *sorted(take.glob("cost-*.png"))):
-            shutil.copyfile(found, results / found.name)
+        keep((take / "bench.json", *sorted(take.glob("cost-*.png"))), results)
     return up_to_date
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command and gives its exit status."""
-    given = command_parser(publish, "python -m comparison.bench.publish").parse_args(arguments)
-    if publish(given.page, given.results, given.take, given.check) or not given.check:
-        return 0
-    sys.stderr.write(f"{given.page} must show the figures of {given.results}: run python -m comparison.bench.publish\n")
-    return 1
+    return exit_status_of(publish, "python -m comparison.bench.publish", arguments)
 
 
 def _tables(sheets: list[Sheet]) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 from rich.progress import track
 
 from comparison.page import show
+from comparison.users.ablation import ablation
 from comparison.users.bundled import text_reader
 from comparison.users.findings import AT, COUNTS, Findings, page, sheets
 from comparison.users.followed import Weights, followed, true_weights
@@ -32,6 +33,8 @@ from pcm.users.own_texts import intensities
 from pcm.users.ways import Log
 
 KINDS: tuple[Kind, ...] = ("steady", "inconsistent", "drifting", "coin")
+UNPLOTTED = ("users", "prior from the log", "PReF, random questions")
+"""Ends of the names of lines that a plot has no room for."""
 OWN_TEXTS = 5
 """That each user wrote."""
 
@@ -46,6 +49,7 @@ def bench(
     seeds: int = 3,
     answers: int = 3,
     questions: int = 216,
+    ablations: int = 10,
 ) -> None:
     """Run everything and write it down.
 
@@ -58,6 +62,7 @@ def bench(
         seeds: Of users, answers and noise.
         answers: Of the base to each question, every two a pair.
         questions: The most of each split.
+        ablations: Seeds of the ablation of PReF's start and penalty.
     """
     world, mixture, found = World(bundle), Mixture.load(bundle), Findings()
     before = Belief.before(len(world.axes.names))
@@ -66,6 +71,9 @@ def bench(
         splits = ("train", "validation", "test")
         log_pairs, pool, held_out = (world.pairs(split, answers, seed, questions) for split in splits)
         choices = log_of(drawn(log_users, len(world.axes.poles), 1000 + seed), log_pairs, each, seed)
+        if seed == 0 and ablations:
+            sizes = {"axes": len(world.axes.poles), "log_users": log_users, "each": each, "seeds": ablations}
+            found.ablation = ablation(log_pairs, pool, held_out, **sizes)
         known = (~choices.isnan()).any(1)
         asked, choices = log_pairs.rows(known), choices[known]
         log = Log(chosen_by(asked, choices), world.axes, before, mixture.reader, seed)
@@ -78,7 +86,7 @@ def bench(
         profiles = _profiles(world, ours, log.population(), people, pool, seed)
         profiles["texts"] = [world.axes.weights(written.by_texts[user]) for user in people]
         found.followed.append(followed(mixture, world, people, profiles))
-    settings = {"users": users, "log_users": log_users, "each": each, "seeds": seeds}
+    settings = {"users": users, "log_users": log_users, "each": each, "seeds": seeds, "ablations": ablations}
     _write(output, found.report(settings))
 
 
@@ -133,7 +141,7 @@ def _write(output: Path, report: Mapping[str, Any]) -> None:
     output.mkdir(parents=True, exist_ok=True)
     (output / "users.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     (output / "users.md").write_text(page(report) + "\n", encoding="utf-8")
-    areas = {name: line["area"] for name, line in report["lines"].items() if not name.endswith("users")}
+    areas = {name: line["area"] for name, line in report["lines"].items() if not name.endswith(UNPLOTTED)}
     series = {name: {count: numbers["mean"] for count, numbers in area.items()} for name, area in areas.items()}
     save_plot(line_plot(series, "answers", "area under the curve"), output / "users.png")
     show(sheets(report))

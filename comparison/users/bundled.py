@@ -24,6 +24,9 @@ from pcm.users.learning import Learner, Read, Score
 from pcm.users.own_texts import ReadText
 from pcm.users.profile import Profile
 
+ANYTHING = "Tell me something."
+"""What a text is taken to answer that answers nothing."""
+
 
 def learner_of(folder: Path, prior_scale: float, profiles: Iterable[Profile] = ()) -> Learner:
     """What learns tastes by a bundle's models; own texts are read where one of the profiles has any.
@@ -52,7 +55,7 @@ def text_reader(mixture: Mixture[Any]) -> Read:
 
 @torch.no_grad()
 def _read(mixture: Mixture[Any], text: OwnText) -> ReadText:
-    prompt = list(text.prompt) or [{"role": "user", "content": ""}]
+    prompt = list(text.prompt) or [{"role": "user", "content": ANYTHING}]
     before = mixture.encode([prompt])[0]
     room = max(1, mixture.window - before.shape[1])
     ids = mixture.tokenizer(f" {text.text}", add_special_tokens=False, return_tensors="pt")["input_ids"][:, :room]

@@ -27,11 +27,13 @@ class Findings:
         lines: By way of learning, its users' curves.
         doubted: By kind of users, the share whose choices were doubted.
         followed: Answers for profiles.
+        ablation: By what was left out of PReF, the area of each seed of its own.
     """
 
     lines: dict[str, list[Curves]] = field(default_factory=dict)
     doubted: dict[str, list[float]] = field(default_factory=dict)
     followed: list[Followed] = field(default_factory=list)
+    ablation: dict[str, list[float]] = field(default_factory=dict)
 
     def report(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Everything with its interval over users, as plain data."""
@@ -40,6 +42,7 @@ class Findings:
             "lines": {name: _line(np.concatenate(by_seed)) for name, by_seed in self.lines.items()},
             "doubted": {kind: float(np.mean(shares)) for kind, shares in self.doubted.items()},
             "followed": _texts(self.followed),
+            "ablation": {name: _spread(areas) for name, areas in self.ablation.items()},
         }
 
 
@@ -50,6 +53,11 @@ def _line(areas: Curves) -> dict[str, Any]:
         "area": {str(count): estimate(column).as_dict() for count, column in by_count},
         "answers_to_goal": answers_needed(areas.mean(0).tolist(), COUNTS, GOAL),
     }
+
+
+def _spread(areas: list[float]) -> dict[str, float]:
+    deviation = float(np.std(areas, ddof=1)) if len(areas) > 1 else float("nan")
+    return {"mean": float(np.mean(areas)), "deviation": deviation}
 
 
 def _texts(by_seed: list[Followed]) -> dict[str, Any]:
@@ -80,11 +88,15 @@ def sheets(report: Mapping[str, Any]) -> list[Sheet]:
         f"preference gains, those for profiles from a user's own texts {told['gain']['texts']:.0%}."
     )
     doubts = [[kind, f"{share:.0%}"] for kind, share in report["doubted"].items()]
-    return [
+    left_out = [[name, f"{area['mean']:.3f} ± {area['deviation']:.3f}"] for name, area in report["ablation"].items()]
+    found = [
         Sheet("Choices foreseen: area under the curve after so many answers.", ["way", *counts, f"to {GOAL}"], lines),
         Sheet(title, ["against", "difference in worth", "wins"], against),
         Sheet(f"Users whose {COUNTS[-1]} choices are doubted.", ["kind", "share"], doubts),
     ]
+    seeds = report["settings"]["ablations"]
+    title = f"PReF after {AT} answers to random questions, mean ± standard deviation over {seeds} seeds."
+    return [*found, Sheet(title, ["left out", "area under the curve"], left_out)] if left_out else found
 
 
 def page(report: Mapping[str, Any]) -> str:

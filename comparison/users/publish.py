@@ -8,12 +8,9 @@ Knows where figures are kept. Does not know how they were measured.
 """
 
 import json
-import shutil
-import sys
 from pathlib import Path
 
-from comparison.command import command_parser
-from comparison.marked import rewrite
+from comparison.marked import exit_status_of, keep, rewrite
 from comparison.users.findings import page
 
 SECTION = "users"
@@ -42,19 +39,13 @@ def publish(
     told = page(json.loads((source / FILES[0]).read_text(encoding="utf-8")))
     up_to_date = rewrite(target, SECTION, told, check)
     if take is not None and not check:
-        results.mkdir(parents=True, exist_ok=True)
-        for name in FILES:
-            shutil.copyfile(take / name, results / name)
+        keep((take / name for name in FILES), results)
     return up_to_date
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command and gives its exit status."""
-    given = command_parser(publish, "python -m comparison.users.publish").parse_args(arguments)
-    if publish(given.target, given.results, given.take, given.check) or not given.check:
-        return 0
-    sys.stderr.write(f"{given.target} must show the figures of {given.results}: python -m comparison.users.publish\n")
-    return 1
+    return exit_status_of(publish, "python -m comparison.users.publish", arguments)
 
 
 if __name__ == "__main__":

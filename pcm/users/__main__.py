@@ -232,6 +232,7 @@ def bench(
     users: int = 200,
     log_users: int = 100,
     seeds: int = 3,
+    ablations: int = 10,
 ) -> None:
     """Measure on simulated users of the miniature world how well they are known, and how well answers please them.
 
@@ -241,10 +242,11 @@ def bench(
         users: Of each seed.
         log_users: Others, from whose choices bases are learned.
         seeds: Of users, answers and noise.
+        ablations: Seeds of the ablation of PReF's start and penalty; 0 leaves it out.
     """
     from comparison.users.bench import bench as measure  # what measures needs the extra `train`
 
-    measure(bundles.locate(bundle), output, users=users, log_users=log_users, seeds=seeds)
+    measure(bundles.locate(bundle), output, users=users, log_users=log_users, seeds=seeds, ablations=ablations)
 
 
 def drawn_weights(mixture: Mixture, generator: torch.Generator) -> dict[str, float]:

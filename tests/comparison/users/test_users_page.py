@@ -16,8 +16,10 @@ def report():
     rising = np.linspace(0.5, 0.9, len(COUNTS)) + np.array([[0.0], [0.02]])
     worth = {"learned": [1.0, 2.0], "average": [0.5, 0.5], "true": [1.5, 2.5], "base": [0.0, 3.0], "texts": [0.5, 2.0]}
     answers = Followed({kind: np.array(values) for kind, values in worth.items()})
-    found = Findings({"dimensions": [rising, rising - 0.1]}, {"coin": [0.5, 0.7]}, [answers, answers])
-    return found.report({"users": 2, "log_users": 3, "each": 4, "seeds": 2})
+    found = Findings(
+        {"dimensions": [rising, rising - 0.1]}, {"coin": [0.5, 0.7]}, [answers, answers], {"PReF": [0.8, 0.9]}
+    )
+    return found.report({"users": 2, "log_users": 3, "each": 4, "seeds": 2, "ablations": 2})
 
 
 def test_the_report_tells_lines_doubts_and_what_answers_are_worth(report):
@@ -36,6 +38,7 @@ def test_the_page_shows_every_line(report):
         "| dimensions | 0.460",
         "67% of what telling",
         "own texts 50%.",
+        "| PReF | 0.850 ± 0.071 |",
         "| coin | 60% |",
     ):
         assert told in text

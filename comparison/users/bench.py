@@ -29,7 +29,7 @@ from mixture import Mixture
 from pcm.users.belief import Belief
 from pcm.users.evidence import OwnText
 from pcm.users.learning import doubtful
-from pcm.users.own_texts import intensities
+from pcm.users.own_texts import taste_of
 from pcm.users.ways import Log
 
 KINDS: tuple[Kind, ...] = ("steady", "inconsistent", "drifting", "coin")
@@ -119,7 +119,7 @@ def _by_texts(
     read, rng, found = text_reader(mixture), random.Random(f"own texts {seed}"), {}
     for user in track(people, description="Reading users' own texts"):
         texts = read([OwnText(text) for text in writings(user, world.axes.poles, OWN_TEXTS, rng)])
-        found[user] = intensities(texts, world.axes.places, ours.before)
+        found[user] = taste_of(texts, world.axes.places, ours.before)
     return found
 
 

@@ -58,7 +58,8 @@ def _read(mixture: Mixture[Any], text: OwnText) -> ReadText:
     prompt = list(text.prompt) or [{"role": "user", "content": ANYTHING}]
     before = mixture.encode([prompt])[0]
     room = max(1, mixture.window - before.shape[1])
-    ids = mixture.tokenizer(f" {text.text}", add_special_tokens=False, return_tensors="pt")["input_ids"][:, :room]
+    said = mixture.tokenizer(f" {text.text}", add_special_tokens=False)["input_ids"]
+    ids = torch.tensor([[*said, mixture.tokenizer.eos_token_id][:room]])  # that it ends here tells of its length too
     whole = torch.cat([before, ids.to(before.device)], dim=1)
     reading = mixture.bank.read(whole, torch.ones_like(whole), Rows.of(torch.ones(1, len(mixture.names))))
     written = slice(before.shape[1] - 1, -1)

@@ -11,6 +11,7 @@ Profiles lie in the user's own data folder (or where MEDLEY_USERS says), readabl
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,9 @@ from rich.progress import track
 
 import bundle as bundles
 from comparison.command import exit_status
+from comparison.page import show as show_sheets
 from comparison.users.bundled import learner_of
+from comparison.users.logged import logged, sheet
 from decoding.sampling import Sampling
 from experts.names import listed
 from experts.prompts import read_prompts
@@ -233,20 +236,38 @@ def bench(
     log_users: int = 100,
     seeds: int = 3,
     ablations: int = 10,
+    log: Path | None = None,
 ) -> None:
     """Measure on simulated users of the miniature world how well they are known, and how well answers please them.
 
+    With a log of real users' choices, measure how well each way foresees these instead.
+
     Args:
-        bundle: A bundle of the miniature world.
-        output: Gets users.json, users.md and a plot.
+        bundle: A bundle of the miniature world; with a log, any bundle with reward models.
+        output: Gets users.json, users.md and a plot; with a log, log.json.
         users: Of each seed.
         log_users: Others, from whose choices bases are learned.
         seeds: Of users, answers and noise.
         ablations: Seeds of the ablation of PReF's start and penalty; 0 leaves it out.
+        log: JSONL rows {"user", "prompt", "chosen", "rejected"}.
     """
+    if log is not None:
+        foresee(bundles.locate(bundle), log, output, seeds)
+        return
     from comparison.users.bench import bench as measure  # what measures needs the extra `train`
 
     measure(bundles.locate(bundle), output, users=users, log_users=log_users, seeds=seeds, ablations=ablations)
+
+
+def foresee(folder: Path, log: Path, output: Path, seeds: int) -> None:
+    """Try every way on a log, show what was found and write it down."""
+    learner = learner_of(folder, prior_scale=1.0)
+    profiles = [Profile(user, tuple(choices)) for user, choices in read_log(log).items()]
+    users = [Chosen(learner.differences(one.choices), outcomes_of(one)) for one in track(profiles, "Reading choices")]
+    report = logged(Log(users, learner.axes, learner.before, Mixture.load(folder).reader), seeds)
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "log.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    show_sheets([sheet(report)])
 
 
 def drawn_weights(mixture: Mixture, generator: torch.Generator) -> dict[str, float]:

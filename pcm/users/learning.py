@@ -14,7 +14,7 @@ from decoding.conversation import Conversation
 from pcm.users.axes import Axes
 from pcm.users.belief import Belief
 from pcm.users.evidence import Choice, OwnText
-from pcm.users.own_texts import ReadText, intensities
+from pcm.users.own_texts import ReadText, taste_of
 from pcm.users.profile import Axis, Profile
 
 Way = Callable[[Tensor, Tensor], Belief]
@@ -73,7 +73,7 @@ class Learner:
         """The same for a user who wrote these texts: they say what is believed before any choice."""
         if not texts or self.read is None:
             return self
-        return replace(self, before=intensities(self.read(texts), self.axes.places, self.before))
+        return replace(self, before=taste_of(self.read(texts), self.axes.places, self.before))
 
     def judged(self, profile: Profile, differences: Tensor) -> Profile:
         """The profile with what its choices amount to, where it is known how their answers differ `(N, J)`."""

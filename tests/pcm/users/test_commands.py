@@ -105,6 +105,18 @@ def test_a_log_of_few_users_is_told_to_be_small(tmp_path, monkeypatch):
         commands.learn(log=path, method="tokens")
 
 
+@pytest.mark.filterwarnings("ignore:population:UserWarning")
+def test_a_log_of_one_s_own_is_tried_on_every_way(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(commands.Mixture, "load", lambda folder: SimpleNamespace(reader=None))
+    monkeypatch.setattr("comparison.users.logged.get_args", lambda method: ("regression", "population"))
+    path = log(tmp_path / "log.jsonl", ada=1, bob=0, cid=1, dan=0)
+    commands.bench(log=path, output=tmp_path / "found", seeds=2)
+    report = json.loads((tmp_path / "found" / "log.json").read_text())
+    assert report["settings"] == {"users": 4, "left_out": 0, "seeds": 2}
+    assert report["lines"]["regression"]["5"]["mean"] > 0.7
+    assert "Share of last choices" in capsys.readouterr().out
+
+
 def test_own_texts_become_a_profile_with_a_wish(tmp_path, monkeypatch, capsys):
     read = lambda texts: [written(200, (0.9,), seed) for seed, _ in enumerate(texts)]  # noqa: E731  # as a bundle reads
     monkeypatch.setattr(commands, "learner_of", lambda folder, scale, profiles: replace(learner(), read=read))

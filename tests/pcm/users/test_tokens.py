@@ -6,7 +6,8 @@ from tiny_bundle import tiny_tokenizer
 from decoding.dimension import Dimension
 from pcm.preference import PreferenceReader
 from pcm.users.axes import Axes
-from pcm.users.tokens import user_tokens
+from pcm.users.networks import Everybody
+from pcm.users.tokens import surprise, user_tokens
 
 DIMENSIONS = [Dimension("easy", "Easy.", "hard"), Dimension("warm", "Kind words."), Dimension("hard", "Hard.", "easy")]
 
@@ -46,3 +47,14 @@ def test_embedded_words_are_heard_as_the_words_are(reader):
     texts, mask = reader.tokenize(["make it easy and warm"])
     heard = reader.probabilities_of(reader.embedding(texts), mask)
     torch.testing.assert_close(heard, reader.probabilities(["make it easy and warm"]))
+
+
+def test_half_of_the_loss_takes_users_for_anybody(reader, monkeypatch):
+    log = users([(3.0, 0.0, 1.0)] * 6 + [(-3.0, 0.0, 1.0)] * 2)
+    missed = []
+    for own in (0.5, 1.0):
+        monkeypatch.setattr("pcm.users.tokens.OWN", own)
+        learned = user_tokens(log, reader, Axes(DIMENSIONS), steps=100)
+        stranger = learned.tastes(torch.zeros(1, *learned.generic.shape))
+        missed.append(float(surprise(Everybody.of(log), stranger)))
+    assert missed[0] < 0.98 * missed[1]

@@ -36,7 +36,7 @@ from pcm.users.axes import Axes
 from pcm.users.evidence import read_log, read_texts
 from pcm.users.hypotheses import hypothesis
 from pcm.users.interview import Interview, belief_table
-from pcm.users.learning import outcomes_of
+from pcm.users.learning import Learner, outcomes_of
 from pcm.users.networks import Chosen
 from pcm.users.profile import Profile, load_profile, merged, path_of
 from pcm.users.question import read_questions, write_questions
@@ -94,7 +94,8 @@ def learn(
             a profile holds already are not counted twice.
         texts: What the user wrote: paragraphs of a text file, or JSONL rows {"text"}, perhaps with the "prompt" they
             answer. Needs a name.
-        name: Only this user; without log and texts, the profile that is learned anew.
+        name: Only this user, about whom the log's others may tell; without log and texts, learned anew from what the
+            profile holds.
         method: From choices to a taste. Regression takes every user by themselves; population takes users to be like
             the log's others (PReF); variational (VPL), in-context (FSPO) and tokens (P-RLHF) learn from the log how to
             know a user.
@@ -110,9 +111,7 @@ def learn(
     learner = learner_of(folder, prior_scale, profiles)
     differences = [learner.differences(profile.choices) for profile in profiles]
     if method != "regression":
-        users = [Chosen(shown, outcomes_of(profile)) for shown, profile in zip(differences, profiles, strict=True)]
-        way = way_of(method, Log(users, learner.axes, learner.before, Mixture.load(folder).reader))
-        learner = replace(learner, way=way, method=method)
+        learner = replace(learner, way=way_of(method, taught(log, learner, folder)), method=method)
     for profile, shown in zip(profiles, differences, strict=True):
         learned = learner.informed(profile.texts).judged(profile, shown)
         if writer is not None:
@@ -120,6 +119,19 @@ def learn(
             learned = replace(learned, wish=hypothesis(profile.texts, learner.axes.dimensions, reply))
         console.print(f"{profile.name}: {counted(profile)}, kept in {learned.save()}")
         console.print(belief_table(learned, learner.axes))
+
+
+def taught(log: Path | None, learner: Learner, folder: Path) -> Log:
+    """What all users of a log chose, for ways that learn from others.
+
+    Raises:
+        ValueError: If there is no log.
+    """
+    if log is None:
+        raise ValueError("this method learns from other users: give their choices as --log")
+    profiles = [Profile(user, tuple(choices)) for user, choices in read_log(log).items()]
+    users = [Chosen(learner.differences(one.choices), outcomes_of(one)) for one in track(profiles, "Reading choices")]
+    return Log(users, learner.axes, learner.before, Mixture.load(folder).reader)
 
 
 def evidence(log: Path | None, texts: Path | None, name: str | None) -> dict[str, Profile]:
@@ -261,10 +273,7 @@ def bench(
 
 def foresee(folder: Path, log: Path, output: Path, seeds: int) -> None:
     """Try every way on a log, show what was found and write it down."""
-    learner = learner_of(folder, prior_scale=1.0)
-    profiles = [Profile(user, tuple(choices)) for user, choices in read_log(log).items()]
-    users = [Chosen(learner.differences(one.choices), outcomes_of(one)) for one in track(profiles, "Reading choices")]
-    report = logged(Log(users, learner.axes, learner.before, Mixture.load(folder).reader), seeds)
+    report = logged(taught(log, learner_of(folder, prior_scale=1.0), folder), seeds)
     output.mkdir(parents=True, exist_ok=True)
     (output / "log.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     show_sheets([sheet(report)])

@@ -131,7 +131,13 @@ def _parsed(content: Any) -> Profile:
 
 
 def merged(name: str, profiles: Sequence[Profile]) -> Profile:
-    """A profile with all evidence of several, each choice and text once; what it amounts to is still to be learned."""
+    """A profile with all evidence of several, each choice and text once; what it amounts to is still to be learned.
+
+    A wish in words is kept where there is no other.
+    """
     choices = {repr(choice): choice for profile in profiles for choice in profile.choices}
     texts = {repr(text): text for profile in profiles for text in profile.texts}
-    return Profile(name, tuple(choices.values()), tuple(texts.values()))
+    wishes = {profile.wish for profile in profiles if profile.wish}
+    return Profile(
+        name, tuple(choices.values()), tuple(texts.values()), wish=wishes.pop() if len(wishes) == 1 else None
+    )

@@ -5,7 +5,7 @@ Knows which ways there are and what each needs. Does not know how any of them wo
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -74,17 +74,17 @@ def way_of(method: Method, log: Log) -> Way:
     """The way, learned from the log where it learns anything.
 
     Raises:
-        ValueError: If the log has one user alone, or too few choices of one, for a way that learns from others.
+        ValueError: If fewer than two users have two choices, for a way that learns from others.
 
     Warns:
         UserWarning: If the log has so few users that not much can be learned about users in general.
     """
     if method == "regression":
         return log.before.after
-    if len(log.users) < 2 or min(len(chosen.outcomes) for chosen in log.users) < 2:
-        choices = [len(chosen.outcomes) for chosen in log.users]
-        raise ValueError(f"{method} needs a log of two users or more with two choices each, got choices {choices}")
-    if len(log.users) < FEW_USERS:
-        message = f"{method} learns from many users: {FEW_USERS} would be a beginning, got {len(log.users)}"
+    users = [chosen for chosen in log.users if len(chosen.outcomes) > 1]  # one choice cannot be foreseen by others
+    if len(users) < 2:
+        raise ValueError(f"{method} needs a log of two users or more with two choices each, got {len(users)} of them")
+    if len(users) < FEW_USERS:
+        message = f"{method} learns from many users: {FEW_USERS} would be a beginning, got {len(users)}"
         warnings.warn(message, stacklevel=2)
-    return _WAYS[method](log)
+    return _WAYS[method](replace(log, users=users))

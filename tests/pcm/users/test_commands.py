@@ -99,8 +99,13 @@ def test_a_log_of_few_users_is_told_to_be_small(tmp_path, monkeypatch):
     path = log(tmp_path / "log.jsonl", ada=1, bob=0)
     with pytest.warns(UserWarning, match="20 would be a beginning, got 2"):
         commands.learn(log=path, method="population")
-    with pytest.raises(ValueError, match="two users or more with two choices each, got choices \\[10\\]"):
-        commands.learn(log=path, name="ada", method="population")
+    with pytest.warns(UserWarning, match="got 2"):
+        commands.learn(log=path, name="bob", method="population")
+    assert load_profile("bob").weights == {"easy": -1.0}
+    with pytest.raises(ValueError, match="two users or more with two choices each, got 1 of them"):
+        commands.learn(log=log(tmp_path / "alone.jsonl", ada=1), method="population")
+    with pytest.raises(ValueError, match="learns from other users: give their choices as --log"):
+        commands.learn(name="ada", method="population")
     with pytest.warns(UserWarning, match="got 2"), pytest.raises(ValueError, match="this bundle has none"):
         commands.learn(log=path, method="tokens")
 

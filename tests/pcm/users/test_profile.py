@@ -68,7 +68,8 @@ def test_a_name_that_is_no_file_s_is_refused(name):
 def test_merged_profiles_hold_each_choice_once():
     other = Choice(PROMPT, "Buzz.", "A bee.")
     both = merged("both", [ADA, Profile("bob", (other, CHOICE))])
-    assert both == Profile("both", (CHOICE, other), (TEXT,))
+    assert both == Profile("both", (CHOICE, other), (TEXT,), wish="Easy!")
+    assert merged("both", [ADA, Profile("bob", wish="Hard!")]).wish is None
 
 
 def test_a_profile_asks_for_its_weights_or_for_nothing():

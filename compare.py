@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from comparison.archive import Archive
-from comparison.cases import Case, case_of, with_preferences, with_questions
+from comparison.cases import Case, case_of, with_preferences, with_questions, with_users
 from comparison.command import command_parser, exit_status
 from comparison.decoding import drawn
 from comparison.judged import win_rates
@@ -50,6 +50,7 @@ def compare(
     rule: str = "anchored",
     methods: list[str] | str | None = None,
     preferences: list[str] | str | None = None,
+    users: list[str] | str | None = None,
     prompts: Path | None = None,
     validation: Path | None = None,
     scorers: list[str] | str | None = None,
@@ -74,7 +75,9 @@ def compare(
         opposites: The other pole of each of your dimensions that has one, by name.
         rule: The mixing rule of the tempered mixture of your own experts.
         methods: Names or patterns, such as base,soup-*; all if not given.
-        preferences: Names of dimensions joined by +; one pole of each axis in every way if not given.
+        preferences: Names of dimensions joined by +, such as friendly=0.5+concise; one pole of each axis in every way
+            if not given.
+        users: Whose profiles are the preferences instead, by name or file.
         prompts: JSONL of your own questions, rows {"messages": [...]}; the miniature world's if not given.
         validation: JSONL of other questions, on which choices are made.
         scorers: gold, learned or classifier:FOLDER; the first judges the report, the first that is not gold chooses.
@@ -95,7 +98,7 @@ def compare(
     """
     limits = QUICK_QUESTIONS if quick else (test_prompts, validation_prompts)
     case = with_questions(case_of(bundle, base, experts, opposites, rule), prompts, validation, limits)
-    case = with_preferences(case, listed(preferences))
+    case = with_users(with_preferences(case, listed(preferences)), listed(users))
     plan = Plan(tuple(temperatures or TEMPERATURES), seeds, max_new_tokens)
     spoken = language_judge(case, output, judge_url, judge_model, judge_key)
     judging, choosing = roles(case, listed(scorers))

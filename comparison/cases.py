@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import bundle as bundles
-from comparison.combinations import Combination, combinations
+from comparison.combinations import Combination, combinations, label, strengths, weighted
 from comparison.decoding import drawn
 from comparison.phrasing import Phrase
 from decoding.dimension import Dimension
@@ -22,6 +22,7 @@ from experts.miniature.corpus import Prompt
 from experts.miniature.world import dimension_data
 from experts.prompts import read_prompts
 from mixture import Mixture
+from pcm.users.profile import load_profile
 
 DEMONSTRATIONS = 3
 
@@ -148,18 +149,47 @@ def with_questions(
 
 
 def with_preferences(case: Case, wanted: Sequence[str] | None) -> Case:
-    """Gives the case with these preferences, each a `+` between names; as it is without any.
+    """Gives the case with these preferences, each a `+` between names, as it is without any.
+
+    Args:
+        case: Has preferences of its own.
+        wanted: Such as `friendly+concise`, or `friendly=0.5+concise` where not all is asked for as strongly.
 
     Raises:
-        ValueError: If a name is unknown.
+        ValueError: If a name is unknown, or a number not in (0, 1].
     """
     if wanted is None:
         return case
     chosen = [tuple(one.split("+")) for one in wanted]
-    names = case.mixture.names
-    if unknown := sorted({name for one in chosen for name in one} - set(names)):
-        raise ValueError(f"preferences must be of {', '.join(names)} joined by +, got {', '.join(unknown)}")
+    for one in chosen:
+        _require_strengths(one, case.mixture.names)
     return replace(case, preferences=chosen)
+
+
+def _require_strengths(combination: Combination, names: Sequence[str]) -> None:
+    try:
+        found = strengths(combination)
+    except ValueError as problem:
+        raise ValueError(f"a preference must be as in friendly=0.5+concise, got {label(combination)}") from problem
+    if unknown := sorted(set(found) - set(names)):
+        raise ValueError(f"preferences must be of {', '.join(names)} joined by +, got {', '.join(unknown)}")
+    if wrong := [name for name, strength in found.items() if not 0 < strength <= 1]:
+        raise ValueError(f"a dimension must be asked for with a number in (0, 1], got {wrong[0]}={found[wrong[0]]:g}")
+
+
+def with_users(case: Case, users: Sequence[str] | None) -> Case:
+    """Gives the case with what these users are known to want as its preferences; as it is without any.
+
+    Raises:
+        FileNotFoundError: If a user has no profile.
+        ValueError: If a profile asks for nothing, or cannot be read.
+    """
+    if users is None:
+        return case
+    wanted = {user: load_profile(user).preference for user in users}
+    if nothing := [user for user, preference in wanted.items() if preference is None]:
+        raise ValueError(f"users must be known to want something, got {', '.join(nothing)}: ask them more")
+    return replace(case, preferences=[weighted(case.mixture.understood(one)) for one in wanted.values()])
 
 
 def default_preferences(dimensions: Sequence[Dimension]) -> list[Combination]:

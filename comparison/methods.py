@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from comparison.combinations import Combination, label
+from comparison.combinations import Combination, label, strengths
 from comparison.decoding import answers
 from comparison.phrasing import Phrase, phrased, with_system
 from comparison.soups import Kitchen, Soup
@@ -186,4 +186,4 @@ def without_experts(mixture: Mixture) -> Mixture:
 
 def asked_rows(mixture: Mixture, names: Combination, count: int) -> Tensor:
     """Gives the same request for these dimensions `count` times, (count, K)."""
-    return mixture.asked(Preference(weights=dict.fromkeys(names, 1.0))).expand(count, -1)
+    return mixture.asked(Preference(weights=strengths(names))).expand(count, -1)

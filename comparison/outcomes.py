@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from comparison.combinations import Combination
+from comparison.combinations import Combination, strengths
 from comparison.scorers import Scores
 
 Array = NDArray[np.float64]
@@ -48,7 +48,7 @@ class Outcome:
 
     def dimension(self, name: str) -> Array:
         """Gives the score on one dimension, under the preferences that ask for it (N, P', S)."""
-        asking = [seeds for asked, seeds in self.scores.items() if name in asked]
+        asking = [seeds for asked, seeds in self.scores.items() if name in strengths(asked)]
         return np.stack([_by_seed([one.dimensions[name] for one in seeds]) for seeds in asking], axis=1)
 
 

@@ -6,7 +6,7 @@ Knows conversations and names. Does not know who reads the words.
 import random
 from collections.abc import Callable, Sequence
 
-from comparison.combinations import Combination, label
+from comparison.combinations import Combination, label, strengths
 from comparison.decoding import drawn
 from decoding.conversation import Conversation
 
@@ -15,8 +15,9 @@ Phrase = Callable[[Combination, random.Random], str]
 
 
 def phrased(phrase: Phrase, conversations: Sequence[Conversation], asked: Combination, seed: int) -> list[str]:
-    """Gives each conversation its own wording of the same preference."""
-    return [phrase(asked, random.Random(drawn(seed, label(asked), "wording", one))) for one in conversations]
+    """Gives each conversation its own wording of the same preference, which does not say how strongly."""
+    names = tuple(strengths(asked))
+    return [phrase(names, random.Random(drawn(seed, label(asked), "wording", one))) for one in conversations]
 
 
 def with_system(text: str, conversation: Conversation) -> Conversation:

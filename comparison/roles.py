@@ -10,6 +10,7 @@ import torch
 
 import bundle as bundles
 from comparison.cases import Case
+from comparison.combinations import strengths
 from comparison.decoding import drawn
 from comparison.language_judge import LanguageJudge
 from comparison.learned import ClassifierScorer, LearnedScorer
@@ -103,4 +104,6 @@ def language_judge(
     if url is None or model is None:
         raise ValueError(f"judge_url and judge_model must be given together, got {url} and {model}")
     asked_model = endpoint(url, model, key)
-    return LanguageJudge(asked_model, output / "judge", lambda asked: case.phrase(asked, random.Random(0)))
+    return LanguageJudge(
+        asked_model, output / "judge", lambda asked: case.phrase(tuple(strengths(asked)), random.Random(0))
+    )

@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from comparison.combinations import Combination, strengths
 from experts.miniature.corpus import Prompt
 from experts.miniature.judge import Verdict, judge
 
@@ -29,11 +30,12 @@ class Scores:
     quality: Array
     dimensions: dict[str, Array]
 
-    def preference(self, asked: Sequence[str]) -> Array:
-        """Gives the mean score on the asked dimensions (N,), whatever the quality."""
-        return np.stack([self.dimensions[name] for name in asked]).mean(axis=0)
+    def preference(self, asked: Combination) -> Array:
+        """Gives the mean score on the asked dimensions (N,), each as heavy as it is asked for, whatever the quality."""
+        wanted = strengths(asked)
+        return np.average([self.dimensions[name] for name in wanted], axis=0, weights=[*wanted.values()])
 
-    def utility(self, asked: Sequence[str]) -> Array:
+    def utility(self, asked: Combination) -> Array:
         """Gives quality times the mean score on the asked dimensions (N,)."""
         return self.quality * self.preference(asked)
 

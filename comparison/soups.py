@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import torch
 
-from comparison.combinations import Combination, label
+from comparison.combinations import Combination, label, strengths
 from comparison.decoding import answers
 from comparison.phrasing import Phrase, phrased, with_system
 from decoding.conversation import Conversation
@@ -86,7 +86,8 @@ class Soup:
 
     def weights(self, asked: Combination) -> dict[str, float]:
         """Gives the weight of each asked expert."""
-        return {name: self.scale * self.shares.get(name, 1.0) / len(asked) for name in asked}
+        wanted = strengths(asked)
+        return {name: self.scale * self.shares.get(name, 1.0) * wanted[name] / len(wanted) for name in wanted}
 
     @torch.no_grad()
     def checked(self, preferences: Sequence[Combination]) -> Finding:

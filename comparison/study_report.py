@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from comparison.combinations import label
+from comparison.combinations import label, strengths
 from comparison.composed import Answered
 from comparison.lineup import Entry
 from comparison.outcomes import Array
@@ -83,7 +83,7 @@ def _method(results: Results, name: str, names: Sequence[str]) -> Report:
     """The numbers of one method."""
     record = results.chosen(name)
     outcome = record.outcome
-    asked_somewhere = [one for one in names if any(one in asked for asked in outcome.scores)]
+    asked_somewhere = [one for one in names if any(one in strengths(asked) for asked in outcome.scores)]
     by_dimension = {one: estimate(outcome.dimension(one)).as_dict() for one in asked_somewhere}
     worst = min(by_dimension, key=lambda one: by_dimension[one]["mean"])
     return {

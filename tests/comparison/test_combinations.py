@@ -1,6 +1,6 @@
 from tiny_bundle import DIMENSIONS
 
-from comparison.combinations import axes, combinations, label, opposite
+from comparison.combinations import axes, combinations, label, opposite, strengths, weighted
 from decoding.dimension import Dimension
 from experts.miniature import corpus
 from experts.miniature.world import dimension_data
@@ -23,6 +23,12 @@ def test_the_opposite_takes_the_other_pole_of_each_axis():
     assert opposite(("expert", "concise", "friendly"), WORLD) == ("elementary", "informative", "unfriendly")
     assert all(opposite(opposite(asked, WORLD), WORLD) == asked for asked in combinations(WORLD))
     assert opposite(("friendly", "concise"), DIMENSIONS) == ("unfriendly", "concise")
+
+
+def test_a_preference_says_how_strongly_where_it_is_not_in_full():
+    assert strengths(("friendly=0.5", "concise")) == {"friendly": 0.5, "concise": 1.0}
+    assert weighted({"friendly": 0.5, "concise": 1.0}) == ("friendly=0.5", "concise")
+    assert opposite(("friendly=0.5", "concise"), DIMENSIONS) == ("unfriendly=0.5", "concise")
 
 
 def test_an_opposite_that_nobody_can_ask_for_is_no_pole():

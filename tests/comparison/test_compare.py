@@ -11,6 +11,7 @@ from tiny_bundle import tiny_base, tiny_tokenizer
 
 import compare as command
 from mixture import Mixture
+from pcm.users.profile import Profile
 
 NAMES = ("warm", "short", "plain")
 
@@ -82,6 +83,9 @@ def test_own_models_are_compared_without_gold_judge_and_without_decoding_twice(
         (["--scorers", '["taste"]'], "a scorer must be gold, learned or classifier:FOLDER, got 'taste'"),
         (["--preferences", '["warm+rude"]'], "preferences must be of warm, short, plain joined by +, got rude"),
         (["--experts", "null"], "base and experts must be given together"),
+        (["--preferences", '["warm=2+short"]'], "must be asked for with a number in (0, 1], got warm=2"),
+        (["--preferences", '["warm=much"]'], "a preference must be as in friendly=0.5+concise, got warm=much"),
+        (["--users", "nobody"], "a user must have a profile, got 'nobody'"),
         (["--reference", "pcm-anchored"], "the reference must be one of base"),
         (["--seeds", "0"], "seeds must be at least 1, got 0"),
         (["--bundle", "/nowhere", "--base", "null", "--experts", "null"], "must be a folder that holds bundle.json"),
@@ -92,6 +96,19 @@ def test_a_mistake_is_one_line(arguments, tmp_path, more, said, capsys):
     told = capsys.readouterr().err.strip()
     assert said in told
     assert told.count("\n") == 0
+
+
+def test_users_are_compared_by_what_they_are_known_to_want(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MEDLEY_USERS", str(tmp_path / "users"))
+    Profile("ada", weights={"warm": 0.5, "short": 1.0}).save()
+    Profile("bob").save()
+    output = ["--output", str(tmp_path / "out"), "--methods", "base,soup-uniform,fixed-logit"]
+    assert command.main([*arguments, *output, "--users", "bob"]) == 1
+    assert "users must be known to want something, got bob" in capsys.readouterr().err
+    assert command.main([*arguments, *output, "--users", "ada"]) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert list(report["methods"]["fixed-logit"]["by_preference"]) == ["warm=0.5+short"]
+    assert set(report["methods"]["fixed-logit"]["by_dimension"]) == {"warm", "short"}
 
 
 def test_questions_of_the_report_are_never_chosen_on(arguments, own, tmp_path, capsys):

@@ -44,6 +44,7 @@ def test_scale_and_shares_are_the_weights_of_the_best_soup(mixture: Mixture):
     soup = best.make(best.start | {"scale": 3.0, "share concise": 0.5})
     assert isinstance(soup, Soup)
     assert soup.weights(("friendly", "concise")) == {"friendly": 1.5, "concise": 0.75}
+    assert soup.weights(("friendly=0.5", "concise")) == {"friendly": 0.75, "concise": 0.75}
     assert best.soup is not None
     found = best.soup(best.start).checked([("friendly", "concise"), ("unfriendly", "concise")])
     assert found.error < 1e-5

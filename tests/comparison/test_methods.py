@@ -17,8 +17,9 @@ from comparison.methods import (
     MixedByText,
     PromptPreference,
     all_methods,
+    asked_rows,
 )
-from comparison.phrasing import with_system
+from comparison.phrasing import phrased, with_system
 from comparison.soups import Kitchen, Soup
 from decoding.sampling import Sampling
 from experts.soup import merged_update
@@ -116,6 +117,13 @@ def test_asking_in_words_that_are_understood_is_asking_by_name(mixture: Mixture)
     by_text = MixedByText("pcm-text", hearing, phrase)
     by_name = Mixed("pcm-anchored", mixture)
     assert by_text.respond(QUESTIONS, ASKED, DRAWN, 3) == by_name.respond(QUESTIONS, ASKED, DRAWN, 3)
+
+
+def test_half_an_intensity_is_asked_for_by_half(mixture: Mixture):
+    rows = asked_rows(mixture, ("friendly=0.5", "concise"), 2)
+    assert rows.tolist() == [[0.5, 0.0, 1.0]] * 2
+    heard = phrased(lambda asked, rng: " and ".join(asked), QUESTIONS[:1], ("friendly=0.5", "concise"), 0)
+    assert heard == ["friendly and concise"]
 
 
 def test_every_draw_has_its_seed(mixture: Mixture):

@@ -22,6 +22,7 @@ def test_utility_is_quality_times_the_mean_of_what_is_asked():
     assert scores.preference(["a", "b"]).tolist() == pytest.approx([0.5, 0.6])
     assert scores.utility(["a", "b"]).tolist() == pytest.approx([0.5, 0.3])
     assert scores.utility(["b"]).tolist() == pytest.approx([0.0, 0.2])
+    assert scores.preference(["a", "b=0.25"]).tolist() == pytest.approx([0.8, (0.8 + 0.25 * 0.4) / 1.25])
 
 
 def test_gold_knows_what_is_true_and_how_it_was_said():

@@ -136,7 +136,7 @@ def merged(name: str, profiles: Sequence[Profile]) -> Profile:
     A wish in words is kept where there is no other.
     """
     choices = {repr(choice): choice for profile in profiles for choice in profile.choices}
-    texts = {repr(text): text for profile in profiles for text in profile.texts}
+    texts = {repr(text.as_dict()): text for profile in profiles for text in profile.texts}
     wishes = {profile.wish for profile in profiles if profile.wish}
     return Profile(
         name, tuple(choices.values()), tuple(texts.values()), wish=wishes.pop() if len(wishes) == 1 else None

@@ -92,6 +92,12 @@ def test_a_profile_asks_with_its_weights_and_its_words():
     assert Profile("ada", weights={"easy": 0.0}).preference is None
 
 
+def test_a_text_that_was_kept_is_the_text_that_is_read_again(tmp_path):
+    new = Profile("ada", texts=(OwnText("I like bees."),))
+    new.save(tmp_path)
+    assert len(merged("ada", [load_profile("ada", tmp_path), new]).texts) == 1
+
+
 def test_merging_keeps_each_text_once():
     both = merged("both", [ADA, Profile("bob", texts=(TEXT, OwnText("Me too.")))])
     assert [text.text for text in both.texts] == ["I like bees.", "Me too."]

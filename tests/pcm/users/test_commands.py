@@ -94,6 +94,17 @@ def test_a_log_of_many_users_teaches_how_to_know_each(tmp_path, monkeypatch, met
     assert load_profile("hard3").provenance["method"] == method
 
 
+def test_users_of_one_choice_teach_nothing_and_are_known_by_the_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(commands.Mixture, "load", lambda folder: SimpleNamespace(reader=None))
+    path = log(tmp_path / "log.jsonl", ada=1, bob=1)
+    row = json.loads(path.read_text("utf-8").splitlines()[0]) | {"user": "cid"}
+    path.write_text(path.read_text("utf-8") + json.dumps(row) + "\n", "utf-8")
+    with pytest.warns(UserWarning, match="got 2"):
+        commands.learn(log=path, method="population")
+    assert len(load_profile("cid").choices) == 1
+    assert load_profile("cid").weights == {"easy": 1.0}
+
+
 def test_a_log_of_few_users_is_told_to_be_small(tmp_path, monkeypatch):
     monkeypatch.setattr(commands.Mixture, "load", lambda folder: SimpleNamespace(reader=None))
     path = log(tmp_path / "log.jsonl", ada=1, bob=0)

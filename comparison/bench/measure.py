@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import Cache
 
-from comparison.bench.memory import bytes_of, cached_bytes, growth
+from comparison.bench.memory import bytes_of, cached_bytes, growth, no_room
 from comparison.bench.rounds import rounds, timed
 from comparison.bench.servers import AnyServer
 from comparison.bench.summaries import median, paired_ratio, spread
@@ -27,6 +27,8 @@ GREEDY = Sampling(temperature=0.0, max_new_tokens=4096)
 PHASES = ("decode", "prefill")
 OURS = ("soup", "floor", "bank", "bank-pass", "bank+controller")
 """Measured however long they take: what everything else is compared with."""
+CACHE_COPIES = 2
+"""How much memory caches take at most while they are made anew, in sizes of their own."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +60,13 @@ class Bench:
         device: Where they run.
         vocabulary: Token ids are drawn below this.
         effort: How much is measured.
-        too_slow: A line for each server that was left out of the last cell.
+        left_out: A line for each server that was left out of the last cell: too slow, or too large.
     """
 
     device: torch.device
     vocabulary: int
     effort: Effort
-    too_slow: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
     _read: dict[int, tuple[Any, Tensor]] = field(default_factory=dict)
 
     def cell(self, servers: Sequence[AnyServer], phase: str, batch: int) -> Iterator[list[Row]]:
@@ -77,7 +79,7 @@ class Bench:
             batch: How many requests.
         """
         fitting = [server for server in servers if phase == "decode" or self._fits(server, batch)]
-        self.too_slow = []
+        self.left_out = []
         if all(server.name == "soup" for server in fitting):
             return
         turns = 1 if phase == "prefill" else self.effort.turns
@@ -92,19 +94,30 @@ class Bench:
             yield rows_of(servers, taken, peaks, phase, batch)
 
     def _warm(self, servers: Sequence[AnyServer], phase: str, batch: int) -> tuple[list[AnyServer], list["Contestant"]]:
-        """Those that are fast enough to be timed, each after its first turn."""
+        """Those that are small and fast enough to be timed, each after its first turn."""
         kept = []
         for server in servers:
+            if phase == "decode" and (refused := self._no_room(server, batch)):
+                self.left_out.append(f"{phase} of {batch}: {server.name} of {server.experts} experts: {refused}")
+                continue
             contestant = self.contestant(server, phase, batch)
             contestant.turn()  # the first one also reads the prompt
             seconds = timed(partial(self._turns, contestant, 1)) if server.name not in OURS else 0.0
             if seconds <= self.effort.slowest_turn:
                 kept.append((server, contestant))
                 continue
-            self.too_slow.append(
+            self.left_out.append(
                 f"{phase} of {batch}: {server.name} of {server.experts} experts takes {seconds:.1f} seconds for a turn"
             )
         return [server for server, _ in kept], [contestant for _, contestant in kept]
+
+    def _no_room(self, server: AnyServer, batch: int) -> str | None:
+        """Why a server's caches should not be put into memory, None where there is room for them.
+
+        A turn makes every layer's cache anew, one entry longer, beside the old one, and freed pieces are seldom reused.
+        """
+        state, _ = self._going_on(server, 1)
+        return no_room(CACHE_COPIES * batch * cached_bytes(caches_of(state)), self.device)
 
     def contestant(self, server: AnyServer, phase: str, batch: int) -> "Contestant":
         """Gives what runs one turn of a server at a time; its first turns are not for timing."""

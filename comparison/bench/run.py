@@ -150,7 +150,7 @@ def _measure_cell(
     before = len(findings.rows)
     for rows in bench.cell(servers, *cell):
         findings.rows[before:] = [row | {"dtype": dtype} for row in rows]
-    findings.left_out += [f"{dtype}: {line}" for line in bench.too_slow]
+    findings.left_out += [f"{dtype}: {line}" for line in bench.left_out]
     if len(findings.rows) == before:
         findings.left_out.append(
             f"{dtype}: {cell[0]} of {cell[1]} beside {servers[0].experts} experts: more than "

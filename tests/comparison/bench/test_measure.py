@@ -59,17 +59,34 @@ def test_a_prefill_that_is_too_large_is_left_out_and_its_decoding_is_not(servers
     assert list(small.cell(three[:2], "prefill", 2)) == [], "a soup alone has nothing to be compared with"
 
 
+def test_a_server_whose_caches_do_not_fit_into_memory_is_left_out_and_said_so(servers, small, monkeypatch):
+    """A benchmark that fills the memory is killed without a word."""
+    asked = []
+
+    def refusing(needed, device):
+        asked.append(needed)
+        return "they need much" if len(asked) == 2 else None
+
+    monkeypatch.setattr("comparison.bench.measure.no_room", refusing)
+    three = [servers[name] for name in ("soup", "peft-loop", "bank")]
+    *_, rows = small.cell(three, "decode", 2)
+    assert [row["name"] for row in rows] == ["soup", "bank"]
+    assert small.left_out == [f"decode of 2: peft-loop of {three[1].experts} experts: they need much"]
+    *_, rows = small.cell(three, "decode", 4)
+    assert asked[3] == 2 * asked[0] > 0  # twice the requests need twice the memory
+
+
 def test_another_way_that_is_too_slow_is_left_out_of_the_cell_and_ours_never(servers, small):
     names = ("soup", "floor", "bank", "peft-loop", "separate")
     small.effort = replace(small.effort, slowest_turn=0.0)
     rows = next(small.cell([servers[name] for name in names], "decode", 2))
     assert [row["name"] for row in rows] == ["soup", "floor", "bank"]
-    assert [line.rsplit(" takes ")[0] for line in small.too_slow] == [
+    assert [line.rsplit(" takes ")[0] for line in small.left_out] == [
         "decode of 2: peft-loop of 3 experts", "decode of 2: separate of 3 experts"
     ]  # fmt: skip
     small.effort = replace(small.effort, slowest_turn=60.0)
     assert len(next(small.cell([servers[name] for name in names], "decode", 2))) == 5
-    assert small.too_slow == []
+    assert small.left_out == []
 
 
 def read_by(contestant, turns):

@@ -9,14 +9,14 @@ from collections.abc import Mapping
 import numpy as np
 from rich.progress import track
 
+from comparison.users.findings import AT
 from comparison.users.lineup import RANK, log_of
 from comparison.users.methods import Linear
 from comparison.users.simulated import drawn
 from comparison.users.trial import curves, interviews
 from comparison.users.world import Pairs
-from pcm.users.basis import factorised
+from pcm.users.basis import PENALTY, factorised
 
-PENALTY = 1e-3
 VARIANTS: Mapping[str, tuple[float, bool]] = {
     "PReF": (PENALTY, True),
     "without the SVD start": (PENALTY, False),
@@ -24,7 +24,6 @@ VARIANTS: Mapping[str, tuple[float, bool]] = {
     "without either": (0.0, False),
 }
 """By name, the penalty, and whether the start is a decomposition."""
-AT = 10  # answers to random questions
 USERS = 40
 
 

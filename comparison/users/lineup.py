@@ -15,10 +15,10 @@ from pcm.users.basis import factorised, low_rank
 from pcm.users.belief import Belief
 from pcm.users.networks import Chosen
 from pcm.users.ways import Log, way_of
-from pcm.users.ways import Method as Way
+from pcm.users.ways import Method as WayName
 
 RANK = 6
-LEARNED: dict[Way, str] = {
+LEARNED: dict[WayName, str] = {
     "population": "prior from the log",
     "variational": "VPL",
     "in-context": "FSPO, in context",
@@ -43,17 +43,16 @@ def chosen_by(pairs: Pairs, outcomes: Tensor) -> list[Chosen]:
     return [Chosen(values[places], column[places]) for places, column in zip(known.T, outcomes.T, strict=True)]
 
 
-def lineup(pairs: Pairs, outcomes: Tensor, log: Log, penalty: float = 1e-3) -> list[Method]:
+def lineup(pairs: Pairs, outcomes: Tensor, log: Log) -> list[Method]:
     """Every way to learn a taste, ready for new users.
 
     Args:
         pairs: That the log's users were asked about.
         outcomes: Of their choices `(P, U)`.
         log: The same on the dimensions' own axes; without a reader no tokens are learned.
-        penalty: Of the learned bases.
     """
     states = pairs.features["states"]
-    pref = factorised(states, outcomes, RANK, penalty=penalty)
+    pref = factorised(states, outcomes, RANK)
     scale = states.double().square().mean(0).sqrt().clamp(min=1e-9)
     alone = Belief(torch.zeros(len(scale), dtype=torch.float64), torch.diag(1 / scale**2 / len(scale)))
     learned = [(f"dimensions, {name}", method) for method, name in LEARNED.items() if method != "tokens" or log.reader]
@@ -63,7 +62,7 @@ def lineup(pairs: Pairs, outcomes: Tensor, log: Log, penalty: float = 1e-3) -> l
         *(Learned(name, "axes", log.before, way=way_of(method, log)) for name, method in learned),
         Linear("PReF", "states", pref.population(), pref),
         Linear("PReF, random questions", "states", pref.population(), pref, active=False),
-        Mixed("LoRe", "states", low_rank(states, outcomes, RANK, penalty=penalty)),
+        Mixed("LoRe", "states", low_rank(states, outcomes, RANK)),
         OneForAll("one reward model for all", "axes", log.tastes().mean(0)),
         Linear("a reward model for each", "states", alone, active=False),
         Told("told the taste", "axes"),

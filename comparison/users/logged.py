@@ -13,12 +13,12 @@ import torch
 from rich.progress import track
 
 from comparison.page import Sheet, shown_estimate
+from comparison.users.findings import COUNTS
 from evaluation.intervals import estimate
 from pcm.users.learning import Way
 from pcm.users.networks import Chosen
 from pcm.users.ways import Log, Method, way_of
 
-COUNTS = (0, 1, 2, 3, 5, 7, 10, 15, 20)
 FEWEST = 6
 """Choices below which a user cannot be tried: one in three is kept to be foreseen."""
 

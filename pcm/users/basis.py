@@ -15,6 +15,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from pcm.users.belief import Belief
 
 ROUNDS = 10  # of filling in what is missing
+PENALTY = 1e-3
+"""Times the squared norms of directions and tastes, unless somebody says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def factorised(
     outcomes: Tensor,
     rank: int,
     *,
-    penalty: float = 1e-3,
+    penalty: float = PENALTY,
     svd_start: bool = True,
     seed: int = 0,
 ) -> Basis:
@@ -76,7 +78,7 @@ def factorised(
     return Basis(directions / scale[:, None], tastes)
 
 
-def low_rank(differences: Tensor, outcomes: Tensor, rank: int, *, penalty: float = 1e-3, seed: int = 0) -> Basis:
+def low_rank(differences: Tensor, outcomes: Tensor, rank: int, *, penalty: float = PENALTY, seed: int = 0) -> Basis:
     """The basis of LoRe: every user is a mixture of `rank` reward models that are linear in the features.
 
     Its tastes lie on the simplex; `mixed` finds a new user's. The arguments and errors are those of `factorised`.

@@ -32,6 +32,7 @@ from comparison.study import Plan, Study
 from comparison.study_files import write
 from comparison.study_page import sentences, sheets
 from comparison.study_report import Report, study_report
+from comparison.trained import trained
 from comparison.yardsticks import BestOf, Demonstrations, InContext
 from experts.names import listed
 
@@ -60,6 +61,8 @@ def compare(
     validation_prompts: int = 8,
     max_new_tokens: int = 112,
     reference: str | None = None,
+    specialists: Path | None = None,
+    policy: Path | None = None,
     judge_url: str | None = None,
     judge_model: str | None = None,
     judge_key: str | None = None,
@@ -87,6 +90,8 @@ def compare(
         validation_prompts: The most questions for choices.
         max_new_tokens: The most tokens of an answer.
         reference: The method that the report holds against all others; the controller's mixture if not given.
+        specialists: Folder with a PEFT adapter trained for each preference, named like friendly+concise.
+        policy: PEFT adapter of one policy trained on all preferences, which it reads in its prompt.
         judge_url: Of an OpenAI-compatible endpoint whose model judges pairs as well, such as http://localhost:8000/v1.
         judge_model: As the endpoint calls it.
         judge_key: Name of the environment variable that holds its key, if it wants one.
@@ -104,7 +109,8 @@ def compare(
     judging, choosing = roles(case, listed(scorers))
     judge = remembering(judging, case, output, max_new_tokens)
     chooser = None if choosing is None else remembering(choosing, case, output, max_new_tokens)
-    entries = only(_lineup(case, chooser, max_new_tokens), listed(methods) or (_quick(case) if quick else None))
+    everything = _lineup(case, chooser, max_new_tokens) + trained(case.mixture, case.phrase, specialists, policy)
+    entries = only(everything, listed(methods) or (_quick(case) if quick else None))
     held = _reference(entries, reference)
     tested, validated = _archives(case, plan, choosing, output)
     study = Study(case, plan, judge, chooser, tested, validated, _progress())

@@ -12,6 +12,7 @@ from torch import Tensor
 from decoding.answered import Answered
 from experts import ranks
 from experts.bank import ExpertBank
+from experts.objectives import shares as shares_of
 from experts.prompts import pad_left
 from experts.references import References, beats_reference
 from experts.rewards import QUALITY, Rewards
@@ -79,6 +80,7 @@ class Exam:
         end_id: int,
         pad_id: int,
         *,
+        shares: Tensor | None = None,
         least_budget: int = 48,
         most_budget: int = 96,
         quality_weight: float = 2.0,
@@ -88,22 +90,24 @@ class Exam:
 
         Args:
             bank: base with one adapter per dimension.
-            rewards: one for each of the bank's names, and one for quality unless its weight is zero.
+            rewards: those that the shares speak of, and one for quality unless its weight is zero.
             references: the base's answer to each prompt.
             prompts: token ids `(P,)` of each prompt.
             end_id: the token that ends a response.
             pad_id: fills what follows.
+            shares: part of each reward in each expert's own mark for each prompt `(K, N, D)`; without them an expert is
+                paid by the reward of its name.
             least_budget: tokens; each response draws its own budget between the two, so that experts learn to end.
             most_budget: tokens.
             quality_weight: without quality, an expert for short answers learns to say nothing.
             missing_end_penalty: lost by a response that does not end within its budget.
 
         Raises:
-            ValueError: if an expert has no reward model, or references and prompts differ in number.
+            ValueError: if an expert has no reward, or references and prompts differ in number.
         """
-        missing = set(bank.names) - set(rewards.names)
-        if not bank.names or missing:
-            raise ValueError(f"every expert must have a reward, got {bank.names} but none for {sorted(missing)}")
+        shares = _of_their_own(bank.names, rewards.names, len(prompts)) if shares is None else shares
+        if shares.shape != (sizes := (len(bank.names), len(prompts), len(rewards.names))):
+            raise ValueError(f"shares must be for experts, prompts and rewards {sizes}, got {tuple(shares.shape)}")
         if quality_weight and QUALITY not in rewards.names:
             raise ValueError(f"there must be a reward called {QUALITY!r} or quality_weight 0, got {quality_weight}")
         if len(references.scores) != len(prompts):
@@ -111,6 +115,7 @@ class Exam:
         if not 1 <= least_budget <= most_budget:
             raise ValueError(f"budgets must satisfy 1 <= least <= most, got {least_budget} and {most_budget}")
         self.bank, self.rewards, self.references, self.prompts = bank, rewards, references, prompts
+        self.shares = shares
         self.end_id, self.pad_id = end_id, pad_id
         self.least_budget, self.most_budget = least_budget, most_budget
         self.quality_weight, self.missing_end_penalty = quality_weight, missing_end_penalty
@@ -148,7 +153,7 @@ class Exam:
             base_logprobs(self.bank, prompt_ids, prompt_mask, tokens, kept),
             responses.hidden,
             responses.ended,
-            *self._mark(texts, experts, self.references.scores.to(device)[numbers], responses.ended),
+            *self._mark(texts, self.shares.to(device)[experts, numbers], numbers, responses.ended),
         )
 
     def _draw(self, rows: int, generators: Sequence[torch.Generator], share: slice) -> tuple[Tensor, Tensor]:
@@ -160,19 +165,27 @@ class Exam:
             uniforms.append(torch.rand(rows, self.most_budget, generator=generator, dtype=torch.float64)[share])
         return torch.cat(budgets), torch.cat(uniforms)
 
-    def _mark(
-        self, texts: Answered, experts: Tensor, reference_scores: Tensor, ended: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Own, quality and total marks, `(R,)` each; `reference_scores` is `(R, D)`."""
-        names = self.rewards.names
-        own_of_expert = torch.tensor([names.index(name) for name in self.bank.names], device=experts.device)
-        columns = own_of_expert[experts, None]  # (R, 1)
+    def _mark(self, texts: Answered, shares: Tensor, numbers: Tensor, ended: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Own, quality and total marks, `(R,)` each; `shares` is `(R, D)`, `numbers` are the prompts' `(R,)`."""
+        names, needed = self.rewards.names, shares > 0
         if QUALITY in names:
-            columns = torch.cat([columns, torch.full_like(columns, names.index(QUALITY))], dim=1)  # (R, 2)
-        needed = torch.zeros(reference_scores.shape, dtype=torch.bool, device=experts.device)
-        with torch.autocast(experts.device.type, enabled=False):  # the references were scored without it too
-            scores = self.rewards.score(texts, needed=needed.scatter(1, columns, True))
-        chances = beats_reference(scores, reference_scores).gather(1, columns)
-        own, quality = chances[:, 0], chances[:, 1] if QUALITY in names else torch.full_like(chances[:, 0], torch.nan)
+            needed[:, names.index(QUALITY)] = True
+        with torch.autocast(shares.device.type, enabled=False):  # the references were scored without it too
+            scores = self.rewards.score(texts, needed=needed)
+        chances = beats_reference(scores, self.references.scores.to(shares.device)[numbers])
+        own = (shares * chances).sum(-1).to(chances.dtype)
+        quality = chances[:, names.index(QUALITY)] if QUALITY in names else torch.full_like(own, torch.nan)
         total = own + self.quality_weight * quality if self.quality_weight else own
         return own, quality, total - self.missing_end_penalty * (~ended).to(own.dtype)
+
+
+def _of_their_own(experts: Sequence[str], rewards: Sequence[str], prompts: int) -> Tensor:
+    """Shares of experts that are each paid by the reward of their name.
+
+    Raises:
+        ValueError: if there is no expert, or one without a reward.
+    """
+    missing = set(experts) - set(rewards)
+    if not experts or missing:
+        raise ValueError(f"every expert must have a reward, got {experts} but none for {sorted(missing)}")
+    return shares_of({name: (name,) for name in experts}, rewards, [()] * prompts)

@@ -6,6 +6,7 @@ Knows JSONL files of conversations, padding on the left and the order of prompts
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,13 +23,22 @@ def read_prompts(path: str | Path) -> list[Conversation]:
     Raises:
         ValueError: if the file holds no prompt or a row has no messages.
     """
-    rows = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    rows = _rows(path)
     if not rows:
         raise ValueError(f"a prompt file must hold at least one prompt, got none in {path}")
     for number, row in enumerate(rows, start=1):
         if not row.get("messages"):
             raise ValueError(f"row {number} of {path} must have messages, got {row}")
     return [row["messages"] for row in rows]
+
+
+def read_asked(path: str | Path) -> list[list[str]]:
+    """What each row of a prompt file asks for, `{"messages": ..., "asked": ["friendly", ...]}`; mostly nothing."""
+    return [list(row.get("asked", ())) for row in _rows(path)]
+
+
+def _rows(path: str | Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
 
 
 def encode_prompts(tokenizer: PreTrainedTokenizerBase, conversations: Sequence[Conversation]) -> list[Tensor]:

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from decoding.answered import Answered
 from experts.adapters import CONFIG_FILE
 from experts.ensemble import RewardEnsemble, member_folders
-from experts.rewards import QUALITY, RewardModels, Rewards, known, names_in
+from experts.rewards import RewardModels, Rewards, known, names_in
 from experts.text_rewards import Classifier, Dialogues, Function, TextRewards
 
 Sources = Path | Mapping[str, str]
@@ -55,26 +55,6 @@ def kind_of(source: str) -> Kind:
 def reward_names(sources: Sources) -> list[str]:
     """The rewards that the sources hold, quality last if they lie in one folder."""
     return list(sources) if isinstance(sources, Mapping) else names_in(sources)
-
-
-def chosen_names(sources: Sources, dimensions: Sequence[str] | None) -> tuple[list[str], list[str]]:
-    """The experts to train, and the rewards they need: their own and that for quality where there is one.
-
-    Args:
-        sources: of the rewards.
-        dimensions: the experts to train; one for each reward but quality if none are given.
-
-    Raises:
-        ValueError: if a dimension has no reward.
-    """
-    known = reward_names(sources)
-    if not known:
-        raise ValueError(f"there must be at least one reward, got none in {sources}")
-    if missing := sorted(set(dimensions or ()) - set(known)):
-        raise ValueError(f"every dimension must have a reward, got none for {missing}; there are {known} in {sources}")
-    if dimensions is None:
-        return [name for name in known if name != QUALITY], known
-    return list(dimensions), [*dimensions, *([QUALITY] if QUALITY in known and QUALITY not in dimensions else [])]
 
 
 def load_rewards(

@@ -2,6 +2,8 @@
 
     python -m experts.train --config configs/miniature/experts.yaml
 
+With `objectives` it trains specialists for whole preferences, or one policy for all of them, in the same way.
+
 Knows the folders: base and reward models in, ordinary PEFT adapters, logs and checkpoints out. A run that was killed
 goes on from its last whole checkpoint when started again, and ends with the same weights. A run in which an expert
 collapses stops and says what to change. Several processes (`--devices 2`) end with the weights of one.
@@ -28,10 +30,11 @@ from experts.exam import Exam
 from experts.guards import CollapseError, Guards
 from experts.joint import JointPPO
 from experts.names import listed
+from experts.objectives import chosen, needed, shares
 from experts.progress import AnswerLog, ExpertTable
-from experts.prompts import PromptStream, encode_prompts, read_prompts
+from experts.prompts import PromptStream, encode_prompts, read_asked, read_prompts
 from experts.references import References, fingerprint, load_references, sample_references, save_references
-from experts.reward_sources import chosen_names, load_rewards
+from experts.reward_sources import load_rewards, reward_names
 from experts.rewards import Rewards
 from experts.text_rewards import Dialogues
 
@@ -43,7 +46,7 @@ def command_parser() -> ArgumentParser:
     """The parser of this command; under `exam`, `ppo` and `guards` it takes the arguments of these classes."""
     parser = ArgumentParser(description="Trains one expert per dimension, all together.")
     parser.add_function_arguments(train_experts, as_positional=False, skip={"exam", "ppo", "guards"})
-    given = {"bank", "rewards", "references", "prompts", "end_id", "pad_id"}
+    given = {"bank", "rewards", "references", "prompts", "end_id", "pad_id", "shares"}
     parser.add_class_arguments(Exam, "exam", skip=given, instantiate=False)
     parser.add_class_arguments(JointPPO, "ppo", skip={"exam"}, instantiate=False)
     parser.add_class_arguments(Guards, "guards", skip={"names"}, instantiate=False)
@@ -60,6 +63,7 @@ def train_experts(
     ppo: dict[str, Any],
     guards: dict[str, Any],
     dimensions: list[str] | str | None = None,
+    objectives: dict[str, list[str]] | None = None,
     prompts_per_update: int = 32,
     rank: int = 8,
     alpha: float = 16,
@@ -80,12 +84,14 @@ def train_experts(
         base: folder of the base model.
         rewards: folder of reward models, one per dimension and one for quality; or for each of these names a reward:
             the folder of one reward model, a folder or hub id of a sequence classifier, or `package.module:function`.
-        prompts: JSONL with rows `{"messages": [...]}`.
+        prompts: JSONL with rows `{"messages": [...]}`, and `"asked": [...]` where an objective is what a prompt asks.
         output: receives adapters, `last.ckpt` and the one before it, `answers.jsonl`, `logs/` and reference answers.
         exam: further arguments of `Exam`.
         ppo: further arguments of `JointPPO`.
         guards: further arguments of `Guards`.
-        dimensions: which experts to train, a list or `one,another`; one per reward but quality if none are given.
+        dimensions: which experts to train, a list or `one,another`; all that have an objective if none are given.
+        objectives: by name of an expert, the rewards whose mean it is paid beside quality, `[]` for those that each
+            prompt asks for; if none are given, an expert for every reward but quality, paid by it alone.
         prompts_per_update: every expert answers each of them once.
         rank: of the adapters.
         alpha: LoRA scale.
@@ -104,22 +110,26 @@ def train_experts(
         ValueError: if something that must be there is not; the message says what.
         CollapseError: if an expert collapses; its last good checkpoint is kept.
     """
-    names, asked = chosen_names(rewards, listed(dimensions))
-    if all((output / name / "adapter_config.json").exists() for name in names):
-        Console().print(f"{output} holds all of {', '.join(names)} already")
+    known = reward_names(rewards)
+    aims = chosen(objectives, known, listed(dimensions))
+    if all((output / name / "adapter_config.json").exists() for name in aims):
+        Console().print(f"{output} holds all of {', '.join(aims)} already")
         return
     tokenizer = AutoTokenizer.from_pretrained(base)
     # Lightning would widen numbers only after it has read a checkpoint, whose last digits would be lost
     dtype = torch.float64 if precision == "64-true" else torch.float32
     model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
-    conversations = read_prompts(prompts)[: ppo["updates"] * prompts_per_update]
+    most = ppo["updates"] * prompts_per_update
+    conversations, asked = read_prompts(prompts)[:most], read_asked(prompts)[:most]
     encoded = encode_prompts(tokenizer, conversations)
-    reward_models = load_rewards(rewards, model, Dialogues(tokenizer, conversations, encoded), asked, lower_bound)
+    paying = needed(aims, known, asked)
+    reward_models = load_rewards(rewards, model, Dialogues(tokenizer, conversations, encoded), paying, lower_bound)
     targets = target_modules if isinstance(target_modules, str) else tuple(target_modules)
-    bank = fresh_bank(model, names, AdapterConfig(rank, alpha, targets), ppo["seed"])
+    bank = fresh_bank(model, list(aims), AdapterConfig(rank, alpha, targets), ppo["seed"])
     references = _references(bank, reward_models, encoded, tokenizer, output, exam["most_budget"], ppo["seed"])
     ends = tokenizer.eos_token_id, tokenizer.pad_token_id
-    module = JointPPO(Exam(bank, reward_models, references, encoded, *ends, **exam), **ppo)
+    marked = {"shares": shares(aims, paying, asked), **exam}
+    module = JointPPO(Exam(bank, reward_models, references, encoded, *ends, **marked), **ppo)
     watch = Guards(module.names, **guards)
     trainer = Trainer(
         max_epochs=1,
@@ -142,7 +152,7 @@ def train_experts(
     )
     fit(trainer, module, prompts_per_update, output)
     if trainer.is_global_zero:
-        for name in names:
+        for name in aims:
             bank.save(name, output / name)
 
 

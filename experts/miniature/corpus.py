@@ -28,6 +28,15 @@ class Prompt:
 
 
 @dataclass(frozen=True)
+class Preferred:
+    """A prompt whose system message says how it wants to be answered, and the dimensions that it so asks for."""
+
+    messages: list[Message]
+    topic: str
+    asked: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Ask:
     """A preference in free text, and the dimensions it asks for."""
 
@@ -81,6 +90,16 @@ def prompts(split: str, *, seed: int = 0) -> list[Prompt]:
             other = rng.choice([q for q in questions("train", seed=seed) if q[0] is not pair[0]])
             earlier = [ask(other, rng), assistant(Speaker(Style.draw(rng), rng).answer(other[0]))]
         found.append(Prompt([*earlier, ask(pair, rng)], pair[0].name))
+    return found
+
+
+def preferred_prompts(split: str, *, seed: int = 0) -> list[Preferred]:
+    """The prompts of a split, each behind a sentence that asks for one pole on each axis."""
+    rng = random.Random(f"preferred prompts {split} {seed}")
+    found = []
+    for prompt in prompts(split, seed=seed):
+        asked = rng.choice(combinations())
+        found.append(Preferred([system(preference(asked, rng).text), *prompt.messages], prompt.topic, asked))
     return found
 
 

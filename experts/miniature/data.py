@@ -13,7 +13,7 @@ from pathlib import Path
 
 from jsonargparse import auto_cli
 
-from experts.miniature.corpus import Ask, preference, prompts, wish
+from experts.miniature.corpus import Ask, preference, preferred_prompts, prompts, wish
 from experts.miniature.world import dimension_data, phrases, topics
 
 SMALL_TALK = (
@@ -57,12 +57,14 @@ def write_data(output: Path = Path("build/miniature"), *, preferences: int = 12_
     """Write prompts of every split and preference texts of training and validation.
 
     Args:
-        output: gets `prompts/{train,validation,test}.jsonl` and `preferences/{train,validation}.jsonl`.
+        output: gets `prompts/{train,validation,test}.jsonl`, `prompts/preferred.jsonl`, whose training prompts say how
+            they want to be answered, and `preferences/{train,validation}.jsonl`.
         preferences: training texts of preferences; validation has a twentieth of it.
         seed: of the splits and of every draw.
     """
     for split in ("train", "validation", "test"):
         write_rows(output / "prompts" / f"{split}.jsonl", prompts(split, seed=seed))
+    write_rows(output / "prompts" / "preferred.jsonl", preferred_prompts("train", seed=seed))
     examples = single_phrasings() + preference_examples(preferences, seed=seed)
     write_rows(output / "preferences" / "train.jsonl", examples)
     write_rows(output / "preferences" / "validation.jsonl", preference_examples(preferences // 20, seed=seed + 1))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 from jsonargparse import auto_cli
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -26,6 +26,7 @@ from experts.miniature.tokenizer import train_tokenizer
 
 WINDOW = 384  # tokens the base can read
 TOKENIZER_DIALOGUES = 20_000
+ROWS_AT_ONCE = 2000  # as lists of Python's numbers, which take some ten times the memory that a dataset takes
 
 
 def base_config(tokenizer: PreTrainedTokenizerBase, *, hidden_size: int, layers: int, heads: int = 4) -> LlamaConfig:
@@ -70,8 +71,9 @@ class LearnedTokenTrainer(SFTTrainer):
 
 def training_rows(tokenizer: PreTrainedTokenizerBase, count: int, *, seed: int) -> Dataset:
     """`count` packed rows of dialogues, labelled where the base speaks."""
-    rows = packed(encoded_dialogues(tokenizer, seed=seed), WINDOW, tokenizer.pad_token_id)
-    return Dataset.from_list([row._asdict() for row in islice(rows, count)])
+    rows = islice(packed(encoded_dialogues(tokenizer, seed=seed), WINDOW, tokenizer.pad_token_id), count)
+    parts = iter(lambda: [row._asdict() for row in islice(rows, ROWS_AT_ONCE)], [])
+    return concatenate_datasets([Dataset.from_list(part) for part in parts])
 
 
 def encoded_dialogues(

@@ -196,6 +196,7 @@ def test_an_expert_learns_to_earn_more(tmp_path):
     exam = tiny_exam(("ant",), quality_weight=0.0, missing_end_penalty=0.0)
     exam.prompts = exam.prompts * 4
     exam.references = exam.references._replace(scores=exam.references.scores.repeat(4, 1))
+    exam.shares = exam.shares.repeat(1, 4, 1)
     module = JointPPO(exam, updates=14, learning_rate=2e-2, kl_coefficient=0.0, minibatches=1, parts=1, epochs=4)
     run(module, tmp_path, Record(), prompts=24)
     assert sum(earned[-3:]) / 3 > sum(earned[:3]) / 3 + 0.15

@@ -5,7 +5,7 @@ from test_text_rewards import TEXTS, dialogues  # noqa: F401 - a fixture
 from tiny_exam import tiny_classifier
 
 from experts.ensemble import RewardEnsemble
-from experts.reward_sources import SeveralRewards, chosen_names, kind_of, load_rewards
+from experts.reward_sources import SeveralRewards, kind_of, load_rewards
 from experts.rewards import RewardModels
 from experts.text_rewards import TextRewards
 
@@ -95,11 +95,3 @@ def test_a_source_is_known_by_what_lies_there(folder, tmp_path):
     for wrong in (str(folder), "politeness", "my rewards:politeness", ""):
         with pytest.raises(ValueError, match=r"a reward must be a folder .* or package\.module:function, got"):
             kind_of(wrong)
-
-
-def test_experts_need_their_own_reward_and_that_for_quality(folder):
-    assert chosen_names(folder, None) == (["ant", "bee"], ["ant", "bee", "quality"])
-    assert chosen_names(folder, ["bee"]) == (["bee"], ["bee", "quality"])
-    assert chosen_names({"mine": "a.b:c"}, None) == (["mine"], ["mine"])
-    with pytest.raises(ValueError, match=r"got none for \['dog'\]; there are \['ant', 'bee', 'quality'\]"):
-        chosen_names(folder, ["dog"])

@@ -1,0 +1,119 @@
+"""Methods that cost a training run of their own for what is asked: yardsticks for what mixing could reach.
+
+A specialist for each preference is the costly ceiling: n axes need 2ⁿ of them. One policy that reads the preference in
+its prompt and was trained on all of them (P-MORL, arXiv 2310.11564) is the single model. Knows adapters in folders.
+Does not know how they were trained: `experts.train` does it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from comparison.combinations import Combination, label
+from comparison.decoding import answers
+from comparison.lineup import Entry
+from comparison.methods import asked_rows
+from comparison.phrasing import Phrase, phrased, with_system
+from decoding.conversation import Conversation
+from decoding.dimension import Dimension
+from decoding.sampling import Sampling
+from experts.bank import ExpertBank
+from mixture import Mixture
+
+POLICY = "multi-objective"
+
+
+class Specialists:
+    """For each preference the model that was trained for it alone."""
+
+    name = "specialist"
+    listens = True
+
+    def __init__(self, mixture: Mixture, folder: Path) -> None:
+        """Reads the adapters beside a mixture's base.
+
+        Args:
+            mixture: Has the base.
+            folder: Holds a PEFT folder for each preference, named as `combinations.label` names it.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        names = sorted(path.parent.name for path in folder.glob("*/adapter_config.json"))
+        if not names:
+            raise ValueError(f"specialists must be PEFT folders named like friendly+concise, got none in {folder}")
+        self.folder, self.mixture = folder, _alone(mixture, {name: folder / name for name in names})
+
+    def respond(
+        self, conversations: Sequence[Conversation], asked: Combination, sampling: Sampling, seed: int
+    ) -> list[str]:
+        """Gives one answer to each conversation.
+
+        Raises:
+            ValueError: If nobody was trained for this preference.
+        """
+        if label(asked) not in self.mixture.names:
+            raise ValueError(f"every preference must have a specialist in {self.folder}, got none for {label(asked)}")
+        rows = asked_rows(self.mixture, (label(asked),), len(conversations))
+        return answers(self.mixture, conversations, rows, sampling, (seed, label(asked)))
+
+
+class PromptedPolicy:
+    """One model trained on all preferences, which reads in its prompt which of them it is to follow."""
+
+    name = f"prompt-{POLICY}"
+    listens = True
+
+    def __init__(self, mixture: Mixture, folder: Path, phrase: Phrase) -> None:
+        """Reads the adapter beside a mixture's base.
+
+        Args:
+            mixture: Has the base.
+            folder: A PEFT folder.
+            phrase: Puts preferences into words, as training did.
+        """
+        self.mixture, self.phrase = _alone(mixture, {POLICY: folder}), phrase
+
+    def respond(
+        self, conversations: Sequence[Conversation], asked: Combination, sampling: Sampling, seed: int
+    ) -> list[str]:
+        """Gives one answer to each conversation."""
+        texts = phrased(self.phrase, conversations, asked, seed)
+        told = [with_system(text, one) for text, one in zip(texts, conversations, strict=True)]
+        rows = asked_rows(self.mixture, (POLICY,), len(told))
+        return answers(self.mixture, told, rows, sampling, (seed, label(asked)))
+
+
+def trained(mixture: Mixture, phrase: Phrase, specialists: Path | None, policy: Path | None) -> list[Entry]:
+    """Gives the lines of what was trained for the comparison, as far as there is any.
+
+    Args:
+        mixture: Has the base.
+        phrase: Puts preferences into words for prompts.
+        specialists: Folder with an adapter for each preference.
+        policy: Folder of the adapter of one policy for all preferences.
+    """
+    entries = []
+    if specialists is not None:
+        ceiling = Specialists(mixture, specialists)
+        count = f"{len(ceiling.mixture.names)}: one for each preference"
+        entries.append(_entry(ceiling, "the model trained for this preference alone", ceiling.mixture, count))
+    if policy is not None:
+        single = PromptedPolicy(mixture, policy, phrase)
+        entries.append(_entry(single, "one model trained on all preferences, told which", single.mixture, "1"))
+    return entries
+
+
+def _entry(method: Specialists | PromptedPolicy, note: str, mixture: Mixture, models: str) -> Entry:
+    bank = mixture.bank
+    assert isinstance(bank, ExpertBank)  # `_alone` made it
+    parameters = sum(parameter.numel() for name in bank.names for parameter in bank.parameters_of(name))
+    cost: dict[str, float | str] = {"readers": 1, "trained_parameters": parameters, "trained_models": models}
+    return Entry(method.name, lambda settings: method, note=note, cost=cost)
+
+
+def _alone(mixture: Mixture, folders: dict[str, Path]) -> Mixture:
+    """The mixture's base with these adapters, of which one speaks at a time."""
+    bank = ExpertBank.load(mixture.bank.base, folders)
+    dimensions = tuple(Dimension(name, f"The answer is {name}.") for name in folders)
+    return replace(mixture, bank=bank, dimensions=dimensions, rule="anchored", pcm=None, reader=None)

@@ -1,0 +1,71 @@
+"""What an expert is paid for: the mean of some rewards, always the same ones or those that each prompt asks for.
+
+Knows names. Does not know scores. One reward makes the expert of a dimension; the rewards of a whole preference make a
+specialist for it; those that each prompt asks for make one policy for all preferences (P-MORL, arXiv 2310.11564).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from experts.rewards import QUALITY
+
+Objectives = Mapping[str, Sequence[str]]
+"""By name of an expert, the rewards whose mean is its own mark; none stand for what each prompt asks for."""
+
+
+def chosen(objectives: Objectives | None, rewards: Sequence[str], names: Sequence[str] | None) -> Objectives:
+    """The objectives of the experts to train.
+
+    Args:
+        objectives: of every expert there could be; one for each reward but quality if none are given.
+        rewards: names of all that there are.
+        names: the experts to train; all if none are given.
+
+    Raises:
+        ValueError: if there is no reward, or nothing pays an expert.
+    """
+    if not rewards:
+        raise ValueError("there must be at least one reward, got none")
+    known = objectives or {name: (name,) for name in rewards if name != QUALITY}
+    if missing := sorted(set(names or ()) - set(known)):
+        raise ValueError(f"every expert must have a reward, got none for {missing}; there are {list(known)}")
+    return {name: known[name] for name in names or known}
+
+
+def needed(objectives: Objectives, rewards: Sequence[str], asked: Sequence[Sequence[str]]) -> list[str]:
+    """The rewards that pay somebody, and that for quality where there is one, in their order.
+
+    Args:
+        objectives: of the experts that are trained.
+        rewards: names of all that there are.
+        asked: what each prompt asks for.
+
+    Raises:
+        ValueError: if a reward is not there, or a prompt asks for nothing and its expert is paid what it asks for.
+    """
+    wanted = {name for names in objectives.values() for name in names}
+    if by_prompt := [expert for expert, names in objectives.items() if not names]:
+        if idle := [number for number, names in enumerate(asked, 1) if not names]:
+            raise ValueError(f"prompts must say what is asked for to pay {by_prompt}, got nothing in row {idle[0]}")
+        wanted |= {name for names in asked for name in names}
+    if missing := sorted(wanted - set(rewards)):
+        raise ValueError(f"objectives must be made of the rewards {list(rewards)}, got {missing}")
+    return [name for name in rewards if name in wanted or name == QUALITY]
+
+
+def shares(objectives: Objectives, rewards: Sequence[str], asked: Sequence[Sequence[str]]) -> Tensor:
+    """The part of each reward in each expert's own mark for each prompt `(K, N, D)`; parts of a mark sum to one.
+
+    Args:
+        objectives: of K experts.
+        rewards: names of D rewards, all that are needed.
+        asked: what each of N prompts asks for.
+    """
+    found = torch.zeros(len(objectives), len(asked), len(rewards))
+    for expert, names in enumerate(objectives.values()):
+        for prompt, wanted in enumerate(asked):
+            paying = [rewards.index(name) for name in names or wanted]
+            found[expert, prompt, paying] = 1 / len(paying)
+    return found

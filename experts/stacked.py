@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 
 import torch
@@ -76,7 +77,7 @@ class Layout:
             padded = torch.bmm(torch.bmm(self._grouped(asked.index_select(0, self.spread)), down), up)
             target.add_(padded.flatten(0, 1).index_select(0, self.places).view(target.shape))
 
-    @property
+    @cached_property
     def _even(self) -> bool:
         """Whether groups are views of the rows."""
         return len(set(self.counts)) == 1
@@ -93,6 +94,7 @@ class Routing:
         """Starts outside of any forward pass, without layers."""
         self.layout: Layout | None = None
         self.layers: list[StackedAdapter] = []
+        self._versions: list[int] = []
 
     @contextmanager
     def along(self, layout: Layout) -> Iterator[None]:
@@ -100,9 +102,13 @@ class Routing:
 
         Factors are stacked before the pass and not in it, so that a compiled pass holds nothing but products.
         """
+        factors = [factor for layer in self.layers for factor in layer.factors]
+        learning = torch.is_grad_enabled() and any(factor.requires_grad for factor in factors)
+        versions = [] if learning else [_version(factor) for factor in factors]
+        changed, self._versions = versions != self._versions, versions  # asked once, not in every layer
         try:
             for layer in self.layers:
-                layer.prepare(layout.names)
+                layer.prepare(layout.names, learning, changed)
             self.layout = layout
             yield
         finally:
@@ -129,7 +135,7 @@ class StackedAdapter(nn.Module):
         self.scalings: dict[str, float] = {}
         self._routing = routing
         routing.layers.append(self)
-        self._kept: tuple[object, tuple[Tensor, Tensor]] | None = None
+        self._kept: tuple[tuple[str, ...], tuple[Tensor, Tensor]] | None = None
         self._ready: tuple[Tensor, Tensor] | None = None  # (G, in, r), (G, r, out)
 
     def add(self, name: str, down: Tensor, up: Tensor, scaling: float) -> None:
@@ -165,25 +171,36 @@ class StackedAdapter(nn.Module):
         layout.add_update(output, inputs[0], *self._ready)
         return output
 
-    def prepare(self, names: tuple[str, ...]) -> None:
-        """Stacks the factors of these experts for the pass that follows, if one of them adapts this layer."""
-        self._ready = None if self.down.keys().isdisjoint(names) else self._stack(names)
+    @property
+    def factors(self) -> list[nn.Parameter]:
+        """Everything that it holds."""
+        # Not `parameters()`: walking the module tree in every layer and step costs as much as a small base itself.
+        return [*self.down._parameters.values(), *self.up._parameters.values()]  # type: ignore[list-item]  # all are there
+
+    def prepare(self, names: tuple[str, ...], learning: bool, changed: bool) -> None:
+        """Stacks the factors of these experts for the pass that follows, if one of them adapts this layer.
+
+        Args:
+            names: The experts that have rows.
+            learning: Whether gradients are wanted: such a stack is not kept.
+            changed: Whether parameters are others than in the pass before.
+        """
+        if learning or changed:
+            self._kept = None
+        self._ready = None if self.down.keys().isdisjoint(names) else self._stack(names, learning)
 
     def release(self) -> None:
         """Forgets what the pass needed."""
         self._ready = None
 
-    def _stack(self, names: tuple[str, ...]) -> tuple[Tensor, Tensor]:
+    def _stack(self, names: tuple[str, ...], learning: bool) -> tuple[Tensor, Tensor]:
         """The factors of these experts, (G, in, r) and (G, r, out), scaled; kept while nothing changes."""
-        # Not `parameters()`: walking the module tree in every layer and step costs as much as a small base itself.
-        factors = [*self.down._parameters.values(), *self.up._parameters.values()]
-        if torch.is_grad_enabled() and any(factor is not None and factor.requires_grad for factor in factors):
+        if learning:
             return self._stacked(names)
-        key = (names, tuple(_version(factor) for factor in factors if factor is not None))
-        if self._kept is None or self._kept[0] != key:
+        if self._kept is None or self._kept[0] != names:
             # A stack made in inference mode could not be used where gradients pass through later.
             with torch.inference_mode(False), torch.no_grad():
-                self._kept = (key, self._stacked(names))
+                self._kept = (names, self._stacked(names))
         return self._kept[1]
 
     def _stacked(self, names: tuple[str, ...]) -> tuple[Tensor, Tensor]:

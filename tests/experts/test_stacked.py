@@ -102,11 +102,24 @@ def test_training_one_expert_leaves_the_bits_of_the_others_and_of_the_base(bank:
 
 def test_the_stack_is_kept_between_passes_without_gradient(bank: ExpertBank) -> None:
     layer = next(module for module in bank.modules() if isinstance(module, StackedAdapter))
+    stacks = []
     with torch.no_grad():
-        stacks = [layer._stack(("a", "b")) for _ in range(2)]
-    assert stacks[0][0] is stacks[1][0]
-    assert not stacks[0][0].requires_grad
-    assert layer._stack(("a", "b"))[0].requires_grad
+        for experts in ([0, 1], [-1, -1], [0, 1]):  # a pass of the base alone does not lose it
+            bank.forward_rows(TEXT[:2], ONES[:2], torch.tensor(experts))
+            assert layer._kept is not None
+            stacks.append(layer._kept[1][0])
+    assert stacks[0] is stacks[1] is stacks[2]
+    assert not stacks[0].requires_grad
+    bank.forward_rows(TEXT[:2], ONES[:2], torch.tensor([0, 1]))
+    assert layer._kept is None
+
+
+def test_a_stack_that_nobody_used_while_parameters_changed_is_made_anew(bank: ExpertBank) -> None:
+    before = logits_of(bank, 0, 1, 2)
+    with torch.no_grad():
+        bank.parameters_of("b")[0].add_(1.0)
+    logits_of(bank, -1)
+    assert not torch.allclose(logits_of(bank, 0, 1, 2)[1], before[1])
 
 
 def test_a_kept_stack_follows_a_step_of_training(bank: ExpertBank) -> None:
@@ -131,9 +144,9 @@ def test_a_kept_stack_follows_loading(bank: ExpertBank) -> None:
 @torch.no_grad()
 def test_a_kept_stack_follows_a_cast(bank: ExpertBank) -> None:
     layer = next(module for module in bank.modules() if isinstance(module, StackedAdapter))
-    assert layer._stack(("a", "b"))[0].dtype == torch.float64
+    assert layer._stack(("a", "b"), learning=False)[0].dtype == torch.float64
     bank.float()
-    assert layer._stack(("a", "b"))[0].dtype == torch.float32
+    assert layer._stack(("a", "b"), learning=False)[0].dtype == torch.float32
 
 
 def test_a_stack_made_in_inference_mode_serves_training_later(bank: ExpertBank) -> None:

@@ -21,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from comparison.archive import Archive
 from comparison.cases import Case, case_of, with_preferences, with_questions, with_users
+from comparison.combinations import label
 from comparison.command import command_parser, exit_status
 from comparison.decoding import drawn
 from comparison.judged import win_rates
@@ -132,6 +133,7 @@ def _settings(case: Case, plan: Plan, judging: str, choosing: str | None) -> dic
         "prompts": len(case.prompts),
         "validation_prompts": len(case.validation),
         "preferences": len(case.preferences),
+        "users": {user: label(asked) for user, asked in zip(case.users, case.preferences, strict=False)},
         "seeds": plan.seeds,
         "temperatures": list(plan.temperatures),
         "max_new_tokens": plan.max_new_tokens,

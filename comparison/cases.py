@@ -41,6 +41,7 @@ class Case:
         phrase: Puts preferences into words for prompts.
         held_out: Puts preferences into words for the reader.
         rewards: Folder of learned reward models, if there are any.
+        users: Names of the users whose profiles ask for the preferences, in their order; mostly nobody's.
     """
 
     mixture: Mixture
@@ -52,6 +53,7 @@ class Case:
     phrase: Phrase
     held_out: Phrase
     rewards: Path | None = None
+    users: Sequence[str] = ()
 
     @property
     def everything(self) -> list[Prompt]:
@@ -78,8 +80,8 @@ def bundle_case(bundle: str) -> Case:
         corpus.prompts("validation") if known else [],
         corpus.prompts("train")[:DEMONSTRATIONS] if known else [],
         default_preferences(mixture.dimensions),
-        _world_phrase("train") if known else described(mixture.dimensions),
-        _world_phrase("test") if known else described(mixture.dimensions),
+        world_phrase("train") if known else described(mixture.dimensions),
+        world_phrase("test") if known else described(mixture.dimensions),
         rewards if rewards.exists() else None,
     )
 
@@ -189,7 +191,8 @@ def with_users(case: Case, users: Sequence[str] | None) -> Case:
     wanted = {user: load_profile(user).preference for user in users}
     if nothing := [user for user, preference in wanted.items() if preference is None]:
         raise ValueError(f"users must be known to want something, got {', '.join(nothing)}: ask them more")
-    return replace(case, preferences=[weighted(case.mixture.understood(one)) for one in wanted.values()])
+    asked = [weighted(case.mixture.understood(one)) for one in wanted.values()]
+    return replace(case, preferences=asked, users=list(wanted))
 
 
 def default_preferences(dimensions: Sequence[Dimension]) -> list[Combination]:
@@ -210,6 +213,6 @@ def _read(path: Path) -> list[Prompt]:
     return [Prompt(messages, "") for messages in read_prompts(path)]
 
 
-def _world_phrase(split: str) -> Phrase:
+def world_phrase(split: str) -> Phrase:
     """Puts a preference into the miniature world's words of one split."""
     return lambda asked, rng: corpus.preference(asked, rng, split=split).text

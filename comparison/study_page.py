@@ -58,6 +58,8 @@ def sentences(report: Report) -> Iterator[str]:
     if verdicts["undecided"]:
         yield f"Between {reference} and these nothing is decided, {corrected}: {', '.join(verdicts['undecided'])}."
     yield from _by_preference(report)
+    for user, asked in report["settings"].get("users", {}).items():
+        yield f"{user} asks for {asked.replace('+', ', ')}."
     if broken := [name for name, found in report["soups"].items() if found["broken"]]:
         yield f"WARNING: not the sum of their experts' updates, their figures are void: {', '.join(broken)}."
     if not any(choice["worth"] is not None for choice in report["choices"].values()):

@@ -108,6 +108,8 @@ def test_users_are_compared_by_what_they_are_known_to_want(arguments, tmp_path, 
     assert command.main([*arguments, *output, "--users", "ada"]) == 0
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert list(report["methods"]["fixed-logit"]["by_preference"]) == ["warm=0.5+short"]
+    assert report["settings"]["users"] == {"ada": "warm=0.5+short"}
+    assert "- ada asks for warm=0.5, short." in capsys.readouterr().out
     assert set(report["methods"]["fixed-logit"]["by_dimension"]) == {"warm", "short"}
 
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import torch
 from jsonargparse import ArgumentParser
-from lightning import Trainer
+from lightning import Callback, Trainer
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from rich.console import Console
 from rich.progress import Progress
@@ -131,25 +131,14 @@ def train_experts(
     marked = {"shares": shares(aims, paying, asked), **exam}
     module = JointPPO(Exam(bank, reward_models, references, encoded, *ends, **marked), **ppo)
     watch = Guards(module.names, **guards)
-    trainer = Trainer(
-        max_epochs=1,
-        accelerator=accelerator,
-        devices=devices,
-        num_nodes=num_nodes,
-        strategy=strategy,
-        precision=precision,
-        logger=_loggers(output, wandb_project),
-        callbacks=[
-            watch,
-            ExpertTable(module.names, module.updates),
-            AnswerLog(output / "answers.jsonl", tokenizer, module.names, log_answers_every),
-            LastCheckpoint(output / LAST, save_every, lambda: watch.suspicious),
-        ],
-        log_every_n_steps=1,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+    callbacks = [
+        watch,
+        ExpertTable(module.names, module.updates),
+        AnswerLog(output / "answers.jsonl", tokenizer, module.names, log_answers_every),
+        LastCheckpoint(output / LAST, save_every, lambda: watch.suspicious),
+    ]
+    machines = {"accelerator": accelerator, "devices": devices, "num_nodes": num_nodes, "strategy": strategy}
+    trainer = _trainer(_loggers(output, wandb_project), callbacks, precision, machines)
     fit(trainer, module, prompts_per_update, output)
     if trainer.is_global_zero:
         for name in aims:
@@ -174,6 +163,23 @@ def fit(trainer: Trainer, module: JointPPO, prompts_per_update: int, output: Pat
         kept = newest_whole(output, module.names)
         found = "no checkpoint was written before" if kept is None else f"{kept} holds the experts as they were before"
         raise CollapseError(f"{collapse}; {found}") from collapse
+
+
+def _trainer(
+    loggers: list[Logger], callbacks: list[Callback], precision: Precision, machines: dict[str, Any]
+) -> Trainer:
+    """Lightning's trainer, whose checkpoints and progress are ours."""
+    return Trainer(
+        max_epochs=1,
+        precision=precision,
+        logger=loggers,
+        callbacks=callbacks,
+        log_every_n_steps=1,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **machines,
+    )
 
 
 def _loggers(output: Path, wandb_project: str | None) -> list[Logger]:

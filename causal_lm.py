@@ -84,12 +84,16 @@ class MixtureForCausalLM(PreTrainedModel, GenerationMixin):
             A tensor (1 or B, K) says how much each dimension is asked for, in [0, 1].
 
     Raises:
-        ValueError: If the preferences do not fit the mixture's dimensions.
+        ValueError: If the preferences do not fit the mixture's dimensions, or the mixture spares its experts.
     """
 
     asked: Tensor
 
     def __init__(self, mixture: Mixture, preferences: Preference | Sequence[Preference | None] | Tensor | None) -> None:
+        if mixture.budget != 1:
+            raise ValueError(
+                f"beams and labels need a mixture that mixes every token, got a budget of {mixture.budget}"
+            )
         super().__init__(_described(mixture))
         # Without `post_init`: it would draw new weights for a controller that is trained already.
         self.mixture = mixture

@@ -35,6 +35,7 @@ EXAMPLES = """examples:
   decode.py "What is a volcano?" --preference "be warm" --trace volcano.html    a page that shows why each token came
   decode.py "What is a volcano?" --preference "be warm" --explain    which expert did what, below the answer
   decode.py "What is a volcano?" --preference "be warm" --json | jq .text
+  decode.py "What is a volcano?" --preference "be warm" --budget 0.3    experts at three tokens in ten: nearly as good
   decode.py "What is a volcano?" --temperature 0.8 --min-p 0.05 --repetition-penalty 1.1    drawn, without loops
   decode.py "What is a volcano?" --stop "." --stop "?"    one sentence; the stop text is not part of the answer
   decode.py --prompts prompts.jsonl --output answers.jsonl    lines {"prompt", "preference"?, "weights"?}; resumes
@@ -72,6 +73,7 @@ def decode(
     batch_size: int = 8,
     device: str = "cpu",
     compile: bool = False,
+    budget: float = 1.0,
 ) -> None:
     """Answers one prompt, a file of prompts, or a person who types.
 
@@ -105,8 +107,11 @@ def decode(
         device: Where to compute: cpu, cuda.
         compile: Compile the model's passes: the same answers, later tokens sooner. It begins with seconds to minutes of
             making graphs, again for other preferences: for long files of prompts and long conversations.
+        budget: Mix about this share of the tokens, those where the bundle's gate expects mixing to matter; elsewhere
+            the base speaks alone, which costs a part. 1 mixes everywhere.
     """
     _require_one_task(prompt, prompts, output, json, trace)
+    _require_whole(budget, trace, explain)
     _require_places(prompts, output, trace)
     from decoding.sampling import Sampling
     from interface.bias import parsed_bias
@@ -115,7 +120,7 @@ def decode(
     sampling = Sampling(temperature, top_k, top_p, max_new_tokens, min_p, repetition_penalty, bias, stop or ())
     settings = _settings(sampling, seed, bool(trace), explain)
     asked_for, requests = _wishes(preference, weights, user, prompts)
-    mixture = _load(bundle, rule, revision, device, compile)
+    mixture = _load(bundle, rule, revision, device, compile, budget)
     if requests:
         _answer_file(mixture, requests, output, settings, batch_size)
     else:
@@ -155,6 +160,14 @@ def _require_one_task(
         raise ValueError("--trace and --json need a prompt")
 
 
+def _require_whole(budget: float, trace: str | None, explain: bool) -> None:
+    """Refuses to explain tokens that nobody mixed."""
+    if budget != 1 and (trace is not None or explain):
+        raise ValueError(
+            f"--trace and --explain tell what every token was mixed from: they need --budget 1, got {budget}"
+        )
+
+
 def _require_places(prompts: str | None, output: str | None, trace: str | None) -> None:
     """Refuses to write where nothing can be written, or over what is read."""
     for option, written in (("--output", output), ("--trace", trace)):
@@ -164,7 +177,7 @@ def _require_places(prompts: str | None, output: str | None, trace: str | None) 
         raise ValueError(f"--output must not be the prompts file itself, got {output} for both")
 
 
-def _load(bundle: str, rule: str | None, revision: str | None, device: str, compile: bool) -> "Mixture":
+def _load(bundle: str, rule: str | None, revision: str | None, device: str, compile: bool, budget: float) -> "Mixture":
     import torch
     from transformers.utils import logging as transformers_logging
 
@@ -174,7 +187,7 @@ def _load(bundle: str, rule: str | None, revision: str | None, device: str, comp
         raise ValueError(f"--device must be one that this machine has, got {device} without CUDA")
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    return Mixture.load(bundle, rule=rule, revision=revision, device=device, compile=compile)
+    return Mixture.load(bundle, rule=rule, budget=budget, revision=revision, device=device, compile=compile)
 
 
 def _answer_one(

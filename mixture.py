@@ -19,7 +19,7 @@ from transformers import AutoTokenizer, Cache, PreTrainedModel, PreTrainedTokeni
 import bundle
 from decoding.conversation import Conversation, encode, require_room
 from decoding.dimension import Dimension
-from decoding.divergence import capped, require_cap
+from decoding.divergence import capped, divergence, require_cap
 from decoding.history import History
 from decoding.loop import Emitted, decode
 from decoding.response import Response, Token
@@ -30,6 +30,7 @@ from decoding.step import Rollout, Step
 from experts.bank import ExpertBank
 from experts.hub import is_pinned, split_revision
 from experts.kept import read_experts, write_experts
+from experts.lag import Lag
 from experts.probe import refuse_silent_experts
 from experts.reading import Bank
 from experts.rows import Reading, Rows
@@ -37,10 +38,15 @@ from experts.state import State
 from experts.whole import WholeModels, read_model
 from pcm.controller import Controller
 from pcm.forms import load_controller
+from pcm.gate.head import Gate, require_budget, spread
 from pcm.mixing import mix
 from pcm.preference import Preference, PreferenceReader, asked_for
 
 BankType = TypeVar("BankType", bound=Bank)
+GATE = "pcm/gate"
+"""Where a bundle keeps its gate."""
+OLD = 64
+"""Tokens without experts, from which on it does not matter how many more."""
 
 
 @dataclass
@@ -62,6 +68,8 @@ class Mixture(Generic[BankType]):
         cap: The most nats KL(mixture‖base) at a token, held by `decoding.divergence.capped`; None is no cap. No request
             can lift it: neither its preference nor its weights. How a token is drawn from the mixture (temperature,
             bias) comes after it.
+        gate: Foresees where mixing matters; None where nobody trained one.
+        budget: The share of tokens that are mixed, about: elsewhere the base speaks and no expert is read. 1 is all.
 
     Raises:
         ValueError: If the parts do not belong together.
@@ -77,11 +85,14 @@ class Mixture(Generic[BankType]):
     base_revision: str | None = None
     prefill_tokens: int = 16384
     cap: float | None = None
+    gate: Gate | None = None
+    budget: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuses parts that do not belong together."""
         rule_named(self.rule)
         require_cap(self.cap)
+        require_budget(self.budget, self.gate)
         if self.prefill_tokens < 1:
             raise ValueError(f"prefill_tokens must be at least 1, got {self.prefill_tokens}")
         if self.names != list(self.bank.names):
@@ -164,6 +175,7 @@ class Mixture(Generic[BankType]):
         *,
         rule: str | Rule | None = None,
         cap: float | None = None,
+        budget: float = 1.0,
         revision: str | None = None,
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
@@ -175,6 +187,7 @@ class Mixture(Generic[BankType]):
             path_or_hub_id: A folder, or "owner/name" on the Hugging Face hub.
             rule: Another mixing rule than the bundle's.
             cap: Nats at a token, see `Mixture`; where the bundle has a cap too, the smaller one holds.
+            budget: The share of tokens that are mixed, see `Mixture`.
             revision: Branch, tag or commit on the hub.
             device: Where to compute.
             dtype: Of base and experts in memory; on disk they are bfloat16.
@@ -195,10 +208,14 @@ class Mixture(Generic[BankType]):
             if (folder / "pcm").exists():
                 pcm = load_controller(folder / "pcm")
                 mixture.pcm = pcm.to(device, torch.promote_types(dtype, torch.float32))
+            if (folder / GATE).exists():
+                mixture.gate = Gate.load(folder / GATE).to(device)
             if (folder / "reader").exists():
                 mixture.reader = PreferenceReader.load(folder / "reader", tokenizer, manifest.dimensions)
         mixture.base_id, mixture.base_revision = manifest.base, manifest.base_revision
         mixture.cap = min((one for one in (cap, manifest.cap) if one is not None), default=None)
+        require_budget(budget, mixture.gate)
+        mixture.budget = budget
         refuse_silent_experts(bank)
         if compile:
             mixture.compile()
@@ -232,6 +249,8 @@ class Mixture(Generic[BankType]):
             bundle.halve(new)  # before controller and reader, whose few numbers stay as they are
             if self.pcm is not None:
                 self.pcm.save(new / "pcm")
+            if self.gate is not None:
+                self.gate.save(new / GATE)
             if self.reader is not None:
                 self.reader.save(new / "reader")
             bundle.write_manifest(new, manifest)
@@ -280,7 +299,8 @@ class Mixture(Generic[BankType]):
             room: The most tokens that count of each request (B,); None is no limit.
         """
         trunk_cache = None if self.pcm is None else self.pcm.trunk.empty_cache()
-        return State(Rows.of(asked), asked, attention_mask, self.bank.empty_cache(), room, trunk_cache)
+        lag = None if self.budget == 1 else Lag.fresh(self.bank.empty_cache(), len(asked), asked.device)
+        return State(Rows.of(asked), asked, attention_mask, self.bank.empty_cache(), room, trunk_cache, lag)
 
     @torch.no_grad()
     def step(self, state: State, tokens: Tensor) -> Step:
@@ -295,12 +315,45 @@ class Mixture(Generic[BankType]):
                 gives no distribution.
         """
         state.await_reading(tokens)
-        reading = self._read(state, tokens)
-        step = Step(*(tensor[:, -1] for tensor in self._distributions(reading, state.asked)))
+        step = self._mixed(state, tokens) if state.lag is None else self._sparing(state, state.lag, tokens)
         step.require_numbers(self.names)
         if self.rule_name is None:
             step.require_distribution()
         return step
+
+    def _mixed(self, state: State, tokens: Tensor) -> Step:
+        """Everybody reads tokens (B, t), and what they say next is mixed."""
+        return Step(*(tensor[:, -1] for tensor in self._distributions(self._read(state, tokens), state.asked)))
+
+    def _sparing(self, state: State, lag: Lag, tokens: Tensor) -> Step:
+        """The base reads tokens (B, t); the experts catch up with it where the gate expects them to matter.
+
+        Each request's step depends on its own gate alone, though everybody catches up where one has to.
+        """
+        assert self.gate is not None  # `require_budget` saw to it
+        alone = self._read_base(state, lag, tokens)
+        precise = torch.promote_types(alone.base.dtype, torch.float32)
+        base, hidden = alone.base[:, -1].to(precise).log_softmax(-1), alone.hidden[:, -1]  # (B, V), (B, H)
+        unread = lag.waited(tokens)
+        foreseen = self.gate(hidden, spread(base), lag.divergence, lag.age.clamp(max=OLD))  # (B,)
+        mixed = (foreseen > self.gate.threshold(self.budget)) | lag.age.isinf()
+        if not bool(mixed.any()):
+            nobody = torch.full_like(state.asked, -torch.inf, dtype=base.dtype)
+            return Step(base, nobody, base, base.unsqueeze(1).expand(-1, len(self.names), -1))
+        step = self._mixed(state, unread)
+        lag.caught_up(mixed, divergence(step.logprobs, step.base_logprobs))
+        spoken = torch.where(mixed.unsqueeze(-1), step.logprobs, step.base_logprobs)
+        return replace(
+            step, logprobs=spoken, log_weights=step.log_weights.masked_fill(~mixed.unsqueeze(-1), -torch.inf)
+        )
+
+    def _read_base(self, state: State, lag: Lag, tokens: Tensor) -> Reading:
+        """The base's reading of the last position, as `_read`."""
+        rows = Rows.of(torch.zeros_like(state.asked))
+        for piece in tokens.split(max(1, self.prefill_tokens // len(tokens)), dim=-1):
+            read = lag.cache.get_seq_length() + piece.shape[-1]
+            reading = self.bank.read(piece, state.mask[:, :read], rows, lag.cache, logits_to_keep=1)
+        return reading
 
     def _read(self, state: State, tokens: Tensor) -> Reading:
         """The reading of the last position (B, 1, ...), after passes of at most `prefill_tokens` over all of them."""

@@ -17,8 +17,7 @@ from decoding.history import History
 from decoding.loop import decode
 from decoding.sampling import Sampling
 from decoding.step import Rollout
-from experts.rows import Rows
-from mixture import Mixture, State
+from mixture import Mixture
 
 BATCH = 216
 """Requests side by side."""
@@ -100,15 +99,8 @@ def in_stages(
         if not going:
             break
         running, unread = [running[row] for row in going], last.tokens[going].unsqueeze(-1)
-        state, history = narrowed(state, going), last.history.narrowed(going)
+        state, history = state.narrowed(going), last.history.narrowed(going)
     return written
-
-
-def narrowed(state: State, requests: Sequence[int]) -> State:
-    """Gives the state of these requests alone, by their places in the batch; the old state must not be used again."""
-    kept = torch.tensor(requests, device=state.mask.device)
-    state.cache.batch_select_indices(torch.isin(state.rows.requests, kept).nonzero().squeeze(-1))
-    return State(Rows.of(state.asked[kept]), state.asked[kept], state.mask[kept], state.cache)
 
 
 def batches(conversations: Sequence[Conversation]) -> list[list[int]]:

@@ -12,6 +12,7 @@ from comparison.combinations import Combination
 from comparison.methods import Base, Expert, Method, Mixed, MixedByText, PromptPreference, controlled_name
 from comparison.phrasing import Phrase
 from comparison.soups import Kitchen, Soup
+from comparison.spared import spared
 from comparison.yardsticks import BestOf, InContext
 from decoding.conversation import Conversation
 from decoding.rules import RULES
@@ -91,6 +92,7 @@ def lineup(
     if mixture.pcm is not None:
         method, note = Mixed(controlled_name(mixture), mixture), "mixed as the controller says"
         entries.append(_fixed(method, note, plain["controlled"]))
+        entries += [_fixed(one, one.note, plain["controlled"]) for one in spared(mixture)]
         if mixture.reader is not None:
             spoken = MixedByText("pcm-text", mixture, held_out)
             entries.append(_fixed(spoken, "the same, asked in words", plain["controlled"]))

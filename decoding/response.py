@@ -82,6 +82,6 @@ class Response:
         return len(self.tokens) / self.seconds if self.seconds > 0 else 0.0
 
     def mean_weights(self) -> dict[str, float]:
-        """Gives the mean over tokens of each asked dimension's weight."""
-        names = list(self.tokens[0].weights) if self.tokens else []
-        return {name: sum(token.weights[name] for token in self.tokens) / len(self.tokens) for name in names}
+        """Gives the mean over tokens of each asked dimension's weight, zero where the base spoke alone."""
+        names = dict.fromkeys(name for token in self.tokens for name in token.weights)
+        return {name: sum(token.weights.get(name, 0.0) for token in self.tokens) / len(self.tokens) for name in names}

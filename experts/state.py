@@ -3,12 +3,14 @@
 Knows rows, masks and caches. Does not know models, weights or rules.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from transformers import Cache
 
+from experts.lag import Lag
 from experts.rows import Rows
 
 
@@ -24,6 +26,7 @@ class State:
         room: The most tokens that count of each request, prompt and response together (B,); None is no limit. What is
             read after them counts nothing: a request may wait, beyond its window, for others that go on.
         trunk_cache: Of the controller's own language model (B rows); None where it has none.
+        lag: Where the experts are not read at every token; None where they are.
     """
 
     rows: Rows
@@ -32,6 +35,7 @@ class State:
     cache: Cache
     room: Tensor | None = None
     trunk_cache: Cache | None = None
+    lag: Lag | None = None
 
     def await_reading(self, tokens: Tensor) -> None:
         """Extends the mask to tokens that are read after the prompt (B, t)."""
@@ -42,3 +46,13 @@ class State:
             left = self.room - self.mask.sum(dim=-1)  # (B,)
             counts = (counts.cumsum(dim=-1) <= left.unsqueeze(-1)).to(tokens)
         self.mask = torch.cat([self.mask, counts.to(self.mask)], dim=-1)  # (B, S)
+
+    def narrowed(self, requests: Sequence[int]) -> "State":
+        """The state of these requests alone, by their places in the batch; the old one must not be used again."""
+        kept = torch.tensor(requests, device=self.mask.device)
+        self.cache.batch_select_indices(torch.isin(self.rows.requests, kept).nonzero().squeeze(-1))
+        if self.trunk_cache is not None:
+            self.trunk_cache.batch_select_indices(kept)
+        asked, room = self.asked[kept], None if self.room is None else self.room[kept]
+        lag = None if self.lag is None else self.lag.narrowed(kept)
+        return State(Rows.of(asked), asked, self.mask[kept], self.cache, room, self.trunk_cache, lag)

@@ -28,6 +28,7 @@ def claims_sheet(rows: Sequence[Row], dtype: str) -> Sheet:
         if bank is not None and floor is not None:
             lines.append([str(experts), shown(bank), shown(floor), times(over(bank, floor)), *_beside(cell, bank)])
     header = ["K", "bank ms", "floor ms", "bank ÷ floor", "best PEFT ÷ bank", "bank ÷ its pass", "controller ÷ bank"]
+    header += ["gate at ⅓ ÷ bank"]
     return Sheet(f"Decoding one request in {dtype}, each at its fastest engine.", header, lines)
 
 
@@ -67,11 +68,12 @@ def shown(row: Row) -> str:
 
 
 def _beside(cell: Sequence[Row], bank: Row) -> list[str]:
-    """PEFT's fastest way over the bank, the bank over its bare pass, and the controller over the bank."""
+    """PEFT's fastest way over the bank, the bank over its bare pass, controller and gate over the bank."""
     peft = [row for row in cell if row["name"] in PEFT]
     same = {row["name"]: row for row in cell if row["engine"] == bank["engine"]}
     return [
         times(min(over(row, bank) for row in peft) if peft else None),
         times(over(bank, same["bank-pass"]) if "bank-pass" in same else None),
         times(over(same["bank+controller"], bank) if "bank+controller" in same else None),
+        times(over(same["bank+gate"], bank) if "bank+gate" in same else None),
     ]

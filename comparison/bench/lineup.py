@@ -4,11 +4,12 @@ Knows servers, engines and how they are built. Does not know clocks.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from comparison.bench.engines import Engine
@@ -20,6 +21,7 @@ from decoding.dimension import Dimension
 from experts.bank import ExpertBank
 from experts.soup import merged_update
 from mixture import Mixture
+from pcm.gate.head import Gate
 from pcm.model import PreferenceControlModel
 
 ADAPTER_RANK = 16
@@ -86,7 +88,7 @@ class Shelf:
         Args:
             material: What the bank is made of.
             experts: How many experts it has.
-            overheads: Whether to add the bank's bare pass, and the mixture with a controller.
+            overheads: Whether to add the bank's bare pass, and the mixture with a controller and with a gate.
         """
         name, bare = self.engine.name, twin(self.base)
         bank = bank_of(twin(self.base), material.first(experts), material.rank)
@@ -96,8 +98,23 @@ class Shelf:
         found: list[AnyServer] = [soup, floor, MixtureServer("bank", mixture_of(bank), name)]
         if overheads:
             found.append(BankPass("bank-pass", bank, name))
-            found.append(MixtureServer("bank+controller", mixture_of(bank, controlled=True), name))
+            controlled = mixture_of(bank, controlled=True)
+            found.append(MixtureServer("bank+controller", controlled, name))
+            gate = EveryThird(bank.base.config.get_text_config().hidden_size)
+            found.append(MixtureServer("bank+gate", replace(controlled, gate=gate, budget=1 / 3), name))
         return found
+
+
+class EveryThird(Gate):
+    """Computes what a gate does, and opens at every third token whatever comes out."""
+
+    def forward(self, hidden: Tensor, spread: Tensor, divergence: Tensor, age: Tensor) -> Tensor:
+        """Gives something that is above the threshold where two tokens went by (B,)."""
+        return super().forward(hidden, spread, divergence, age).tanh() + 10 * age
+
+    def threshold(self, budget: float) -> float:
+        """Gives what the third token is above."""
+        return 25.0
 
 
 def rival_servers(material: Material, experts: int) -> tuple[list[AnyServer], list[str]]:

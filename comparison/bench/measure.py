@@ -21,11 +21,12 @@ from comparison.bench.servers import AnyServer
 from comparison.bench.summaries import median, paired_ratio, spread
 from decoding.loop import Emitted, StepLike, decode
 from decoding.sampling import Sampling
+from experts.lag import Lag
 
 Row = dict[str, Any]
 GREEDY = Sampling(temperature=0.0, max_new_tokens=4096)
 PHASES = ("decode", "prefill")
-OURS = ("soup", "floor", "bank", "bank-pass", "bank+controller")
+OURS = ("soup", "floor", "bank", "bank-pass", "bank+controller", "bank+gate")
 """Measured however long they take: what everything else is compared with."""
 CACHE_COPIES = 2
 """How much memory caches take at most while they are made anew, in sizes of their own."""
@@ -190,8 +191,10 @@ class Contestant:
 
 def caches_of(state: Any) -> list[Cache]:
     """Gives the caches of any server's state."""
-    return [value for held in vars(state).values() for value in (held if isinstance(held, list) else [held])
-            if isinstance(value, Cache)]  # fmt: skip
+    found = []
+    for held in vars(state).values():
+        found += held if isinstance(held, list) else [held.cache] if isinstance(held, Lag) else [held]
+    return [one for one in found if isinstance(one, Cache)]
 
 
 def rows_of(

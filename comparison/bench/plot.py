@@ -14,6 +14,7 @@ LOOKS = {
     "floor": ("--", "", "black"),
     "bank": ("-", "o", "black"),
     "bank+controller": ("-", "s", "0.4"),
+    "bank+gate": ("--", "s", "0.4"),
     "peft-mixed": (":", "^", "black"),
     "peft-loop": (":", "v", "0.4"),
     "separate": (":", "D", "0.4"),

@@ -183,6 +183,8 @@ class MixtureServer:
             state.mask.repeat_interleave(repeats, dim=0), state.asked.repeat_interleave(repeats, dim=0)
         )
         wide.cache = widened(state.cache, repeats)
+        if state.lag is not None:
+            wide.lag = state.lag.widened(repeats)
         return wide
 
     def modules(self) -> list[nn.Module]:

@@ -100,6 +100,13 @@ STAGES = (
         checkpoint="pcm/checkpoints/last.ckpt",
     ),
     Stage(
+        "gate",
+        "pcm.gate --bundle BUILD/bundle --prompts BUILD/prompts/train.jsonl"
+        " --validation BUILD/prompts/validation.jsonl",
+        "bundle/pcm/gate/model.safetensors",
+        "--answers 8 --validation_answers 8 --rounds 5 --max_new_tokens 16",
+    ),
+    Stage(
         "questions for users",
         "pcm.users prepare BUILD/prompts/train.jsonl BUILD/bundle/questions.jsonl --bundle BUILD/bundle",
         "bundle/questions.jsonl",

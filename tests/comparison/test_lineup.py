@@ -3,12 +3,15 @@
 from dataclasses import replace
 
 import pytest
+import torch
 from scripted import Echo
 
 from comparison.lineup import Tempered, keyed, lineup
 from comparison.soups import Soup
+from comparison.spared import RandomGate
 from decoding.sampling import Sampling
 from mixture import Mixture
+from pcm.gate.head import Gate
 
 SOUPS = ["soup-uniform", "soup-best", "soup-ties", "soup-dare", "soup-factors"]
 QUESTIONS = [[{"role": "user", "content": text}] for text in ("What is a volcano?", "mountain")]
@@ -27,6 +30,15 @@ def test_a_bundle_is_compared_in_all_its_lines_and_own_models_in_those_they_have
     assert [entry.name for entry in lines(replace(mixture, pcm=None, reader=None))] == own
     assert [entry.name for entry in lines(mixture)] == [*own, "pcm-anchored", "pcm-text"]
     assert all(entry.note and entry.cost for entry in lines(mixture))
+
+
+def test_a_mixture_with_a_gate_is_compared_with_a_budget_and_with_a_gate_that_knows_nothing(mixture: Mixture):
+    names = [entry.name for entry in lines(replace(mixture, gate=Gate(32)))]
+    assert names[-4:] == ["pcm-anchored", "pcm-budget-0.3", "pcm-budget-0.3-random", "pcm-text"]
+    random = RandomGate(32)
+    states = torch.randn(4000, 32, generator=torch.Generator().manual_seed(0))
+    opened = random(states, *[torch.zeros(4000)] * 3) > random.threshold(0.3)
+    assert float(opened.float().mean()) == pytest.approx(0.3, abs=0.03)
 
 
 def test_other_settings_have_another_name_so_that_no_answers_are_mistaken(mixture: Mixture):

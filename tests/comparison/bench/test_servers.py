@@ -7,7 +7,7 @@ from experts.soup import merged_update
 PROMPTS = torch.tensor([[3, 9, 20, 41], [7, 7, 1, 60], [5, 4, 3, 2]])
 NEXT = torch.tensor([[8], [30], [11]])
 EXACT = {"atol": 1e-12, "rtol": 0.0}
-NAMES = ["soup", "floor", "bank", "bank-pass", "bank+controller", "peft-loop", "peft-mixed", "separate"]
+NAMES = ["soup", "floor", "bank", "bank-pass", "bank+controller", "bank+gate", "peft-loop", "peft-mixed", "separate"]
 
 
 def said(server):
@@ -87,3 +87,15 @@ def test_the_uniform_mixture_weighs_experts_alike_and_knows_the_base():
     base, one, other = logits.log_softmax(-1)
     expected = (base + 0.5 * (one - base) + 0.5 * (other - base)).log_softmax(-1)
     torch.testing.assert_close(mixed(logits), expected, **EXACT)
+
+
+def test_the_gate_asks_the_experts_at_every_third_token(servers):
+    server = servers["bank+gate"]
+    state = server.start(PROMPTS)
+    steps = [server.step(state, tokens) for tokens in (PROMPTS, *[NEXT] * 6)]
+    assert [bool(step.log_weights.isfinite().all()) for step in steps] == [True, False, False, True, False, False, True]
+    full = servers["bank+controller"]
+    state = full.start(PROMPTS)
+    wanted = [full.step(state, tokens).logprobs for tokens in (PROMPTS, *[NEXT] * 6)]
+    for place in (0, 3, 6):
+        torch.testing.assert_close(steps[place].logprobs, wanted[place], **EXACT)

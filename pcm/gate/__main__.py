@@ -1,0 +1,97 @@
+"""Gives a bundle a gate, so that `decode.py --budget 0.3` can spare the experts where they hardly matter.
+
+    python -m pcm.gate --bundle build/miniature/bundle
+
+The mixture answers training prompts under drawn preferences; the gate learns to foresee from the base's row alone how
+far each token's mixture is from the base. No reward and no judge enters. Composes: knows where everything lies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from jsonargparse import auto_cli
+from rich.console import Console
+from rich.progress import track
+
+import bundle as bundles
+from decoding.divergence import divergence
+from decoding.sampling import Sampling
+from experts.rows import Rows
+from mixture import Mixture
+from pcm.data import Conversation, Preferences, read_prompts
+from pcm.gate.fitting import Answer, fit
+from pcm.gate.head import spread
+
+BATCH = 32
+
+
+def train_gate(
+    bundle: Path,
+    prompts: Path,
+    validation: Path,
+    output: Path | None = None,
+    answers: int = 512,
+    validation_answers: int = 128,
+    rounds: int = 300,
+    max_new_tokens: int = 112,
+    seed: int = 0,
+) -> None:
+    """Fit a gate and write the bundle with it.
+
+    Args:
+        bundle: folder of a bundle; a gate in it is replaced.
+        prompts: JSONL of training prompts, rows `{"messages": [...]}`.
+        validation: JSONL of other prompts, by which thresholds are set.
+        output: the bundle with the gate; the same folder if not given.
+        answers: to fit to.
+        validation_answers: to set thresholds by.
+        rounds: of fitting.
+        max_new_tokens: of an answer.
+        seed: of preferences, answers and the gate.
+    """
+    mixture = Mixture.load(bundle)
+    read = [
+        answers_of(mixture, read_prompts(path), count, Sampling(1.0, max_new_tokens=max_new_tokens), seed + place)
+        for place, (path, count) in enumerate(((prompts, answers), (validation, validation_answers)))
+    ]
+    mixture.gate, foreseen = fit(*read, rounds, seed)
+    Console().print(f"The gate foresees {foreseen:.0%} of the variance of log(1 + KL) on validation prompts.")
+    settings = {"answers": answers, "rounds": rounds, "seed": seed}
+    provenance = {**bundles.read_manifest(bundle).provenance, "gate": settings}
+    rewards, questions = bundle / "rewards", bundle / "questions.jsonl"
+    kept = questions.read_bytes() if questions.exists() else None  # before the folder is written anew
+    mixture.save(output or bundle, provenance, rewards=rewards if rewards.exists() else None)
+    if kept is not None:
+        ((output or bundle) / questions.name).write_bytes(kept)
+
+
+@torch.no_grad()
+def answers_of(
+    mixture: Mixture, conversations: Sequence[Conversation], count: int, sampling: Sampling, seed: int
+) -> list[Answer]:
+    """Answers of the mixture to prompts under drawn preferences, as a gate is fitted to them."""
+    generator, preferences = torch.Generator().manual_seed(seed), Preferences(mixture.dimensions)
+    order = torch.randint(len(conversations), (count,), generator=generator).tolist()
+    found: list[Answer] = []
+    for start in track(range(0, count, BATCH), description="Answering"):
+        input_ids, mask = mixture.encode([conversations[place] for place in order[start : start + BATCH]])
+        asked = torch.stack([preferences.draw(generator) for _ in input_ids])
+        generators = [torch.Generator().manual_seed(seed * 1_000_003 + start + row) for row in range(len(input_ids))]
+        said = mixture.rollout(input_ids, mask, asked, sampling, generators)
+        whole, counted = torch.cat([input_ids, said.tokens], -1), torch.cat([mask, said.mask], -1)
+        width = said.tokens.shape[-1] + 1
+        reading = mixture.bank.read(whole, counted, Rows.of(asked), logits_to_keep=width)
+        mixed = mixture.mix(mixture.heard(reading, whole, counted, asked), asked)[0]  # (B, n + 1, V)
+        base = reading.base.float().log_softmax(-1)
+        nats = divergence(mixed.float(), base)
+        for row, tokens in enumerate(said.mask.sum(-1).tolist()):  # what stands before each token of the answer
+            places = slice(0, tokens)
+            found.append(Answer(reading.hidden[row, places], spread(base[row, places]), nats[row, places]))
+    return found
+
+
+if __name__ == "__main__":
+    auto_cli(train_gate, as_positional=False)

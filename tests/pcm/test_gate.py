@@ -1,0 +1,147 @@
+"""The gate spares experts, and changes nothing where it does not."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_bundle import tiny_mixture
+from torch import Tensor
+
+from decoding.sampling import Sampling
+from experts.rows import Rows
+from mixture import Mixture
+from pcm.gate.fitting import Answer, fit
+from pcm.gate.head import Gate, require_budget, spread
+
+CONVERSATIONS = [[{"role": "user", "content": text}] for text in ("What is a volcano?", "mountain", "be kind")]
+ASKED = torch.tensor([[1.0, 0.0, 0.5], [0.0, 1.0, 0.0], [0.3, 0.0, 1.0]])
+
+
+class Told(Gate):
+    """Opens as it is told, a row for each request and a column for each step after the first."""
+
+    def __init__(self, opens: Tensor) -> None:
+        super().__init__(32)
+        self.opens, self.steps = opens, 0
+
+    def forward(self, hidden: Tensor, spread: Tensor, divergence: Tensor, age: Tensor) -> Tensor:
+        self.steps += 1
+        return self.opens[:, self.steps - 2].double() if self.steps > 1 else torch.zeros(len(self.opens))
+
+    def threshold(self, budget: float) -> float:
+        return 0.5
+
+
+def answered(mixture: Mixture, opens: Tensor | None, rows: slice = slice(None)) -> tuple[Tensor, Tensor, Tensor]:
+    """Tokens (B, n), log-probabilities (B, n, V) and log-weights (B, n, K) of drawn answers, with prompts."""
+    mixture.gate = None if opens is None else Told(opens[rows])
+    mixture.budget = 1.0 if opens is None else 0.5
+    ids, mask = mixture.encode(CONVERSATIONS[rows])
+    generators = [torch.Generator().manual_seed(7 + place) for place in range(3)[rows]]
+    turns = list(mixture.emit(ids, mask, ASKED[rows], Sampling(1.0, max_new_tokens=8), generators))
+    columns = zip(*((turn.tokens, turn.step.logprobs, turn.step.log_weights) for turn in turns), strict=True)
+    tokens, logprobs, weights = (torch.stack(column, dim=1) for column in columns)
+    return tokens, logprobs, weights
+
+
+def test_a_gate_that_is_always_open_answers_like_the_mixture(mixture: Mixture):
+    for one, other in zip(answered(mixture, torch.ones(3, 8)), answered(mixture, None), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_what_is_mixed_after_a_gap_is_what_the_mixture_says_there_and_the_base_speaks_in_between(mixture: Mixture):
+    """The experts catch up in one pass, and every step is as if they had read all along."""
+    opens = torch.tensor([[0, 0, 1, 0, 1, 1, 0], [0, 1, 0, 0, 0, 1, 0], [0, 0, 0, 0, 0, 0, 1]])
+    tokens, logprobs, weights = answered(mixture, opens)
+    ids, mask = mixture.encode(CONVERSATIONS)
+    whole = torch.cat([ids, tokens], dim=1)
+    reading = mixture.bank.read(whole, torch.cat([mask, torch.ones_like(tokens)], dim=1), Rows.of(ASKED))
+    said = slice(ids.shape[1] - 1, -1)
+    mixed, told = (one[:, said] for one in mixture.mix(reading, ASKED))
+    base = reading.base[:, said].log_softmax(-1)
+    spoken = torch.cat([torch.ones(3, 1, dtype=torch.bool), opens.bool()], dim=1)
+    assert not torch.allclose(mixed, base)
+    torch.testing.assert_close(logprobs, torch.where(spoken.unsqueeze(-1), mixed, base))
+    torch.testing.assert_close(weights, torch.where(spoken.unsqueeze(-1), told, -torch.inf))
+
+
+def test_a_request_is_spared_the_same_alone_and_beside_others(mixture: Mixture):
+    opens = torch.tensor([[0, 0, 1, 0, 1, 1, 0], [0, 1, 0, 0, 0, 1, 0], [1, 0, 0, 0, 0, 0, 1]])
+    together = answered(mixture, opens)
+    for row in range(3):
+        alone = answered(mixture, opens, slice(row, row + 1))
+        for one, many in zip(alone, together, strict=True):
+            torch.testing.assert_close(one[0], many[row])
+
+
+def test_experts_read_nothing_while_the_gate_is_closed(mixture: Mixture):
+    read: list[tuple[int, int]] = []
+    plain = mixture.bank.read
+
+    def watched(input_ids, attention_mask, rows, cache=None, logits_to_keep=0):  # type: ignore[no-untyped-def]
+        read.append((len(rows.pairs), input_ids.shape[1]))
+        return plain(input_ids, attention_mask, rows, cache, logits_to_keep=logits_to_keep)
+
+    mixture.bank.read = watched  # type: ignore[method-assign]
+    answered(mixture, torch.tensor([[0, 0, 0, 1, 0, 0, 0]] * 3), slice(0, 1))
+    del mixture.bank.read
+    prompt = read[0][1]
+    assert read == [(1, prompt), (3, prompt), *[(1, 1)] * 4, (3, 4), *[(1, 1)] * 3]
+
+
+def examples(count: int, seed: int) -> list[Answer]:
+    """Answers whose divergence can be told from the first number of the state."""
+    generator = torch.Generator().manual_seed(seed)
+    found = []
+    for _ in range(count):
+        hidden = torch.randn(12, 24, generator=generator)
+        found.append(Answer(hidden, torch.zeros(12, 2), (hidden[:, 0].clamp(min=0) * 2).expm1()))
+    return found
+
+
+def test_a_gate_foresees_what_can_be_told_and_keeps_its_budget():
+    gate, foreseen = fit(examples(150, 0), examples(40, 1), rounds=200, seed=0)
+    assert foreseen > 0.8
+    new = examples(40, 2)
+    hidden = torch.cat([one.hidden for one in new])
+    last = torch.zeros(len(hidden))
+    with torch.no_grad():
+        said = gate(hidden, torch.zeros(len(hidden), 2), last, last + 1)
+    for budget in (0.1, 0.3, 0.8):
+        assert float((said > gate.threshold(budget)).float().mean()) == pytest.approx(budget, abs=0.06)
+    matters = torch.cat([one.divergence for one in new])
+    opened = said > gate.threshold(0.3)
+    assert matters[opened].mean() > 5 * matters[~opened].mean()
+
+
+def test_the_last_divergence_is_that_of_the_token_so_long_ago():
+    answer = Answer(torch.zeros(6, 3), torch.zeros(6, 2), torch.arange(6.0))
+    _, _, last, ages, wanted = answer.seen(torch.Generator().manual_seed(0))
+    assert torch.equal(last + ages, torch.arange(1.0, 6.0))
+    assert bool((ages >= 1).all())
+    torch.testing.assert_close(wanted, torch.arange(1.0, 6.0).log1p())
+
+
+def test_a_spread_is_entropy_and_the_likeliest():
+    logprobs = torch.tensor([0.5, 0.25, 0.25]).log()
+    torch.testing.assert_close(spread(logprobs), torch.tensor([1.5, -1.0]) * torch.tensor(2.0).log())
+
+
+def test_budgets_that_cannot_be_kept_are_refused():
+    require_budget(1.0, None)
+    with pytest.raises(ValueError, match=r"share of tokens in \(0, 1\], got 0"):
+        require_budget(0.0, Gate(4))
+    with pytest.raises(ValueError, match="needs a bundle with a gate"):
+        require_budget(0.3, None)
+
+
+def test_a_bundle_keeps_its_gate(tmp_path: Path):
+    mixture = tiny_mixture(tmp_path / "tokenizer")
+    mixture.gate = Gate(32)
+    mixture.gate.quantiles.copy_(torch.linspace(0, 3, 101))
+    mixture.save(tmp_path / "bundle", {})
+    kept = Mixture.load(tmp_path / "bundle", budget=0.25)
+    assert kept.gate is not None
+    assert kept.gate.threshold(kept.budget) == pytest.approx(2.25)
+    for name, value in mixture.gate.state_dict().items():
+        assert torch.equal(kept.gate.state_dict()[name], value)

@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-QUESTION ?= What is a volcano?
+QUESTION ?= What is a comet?
 PREFERENCE ?= simple words, keep it short, be warm
 
 .PHONY: demo test lint reproduce evaluate compare bench

@@ -44,3 +44,20 @@ class Answered(NamedTuple):
         places = torch.arange(self.input_ids.shape[1], device=self.input_ids.device)
         lengths = self.lengths[:, None]
         return (places >= lengths - self.answer_lengths[:, None]) & (places < lengths)
+
+    def repeats(self, run: int = 4) -> Tensor:
+        """How many tokens of each answer end a run of tokens that stood in it before, left-aligned rows, `(N,)`.
+
+        Args:
+            run: tokens in a run.
+        """
+        inside = self.in_answer()
+        if inside.shape[1] < run:
+            return torch.zeros_like(self.answer_lengths)
+        runs = self.input_ids.unfold(1, run, 1)  # (N, T - run + 1, run)
+        powers = 1_000_003 ** torch.arange(run, device=runs.device)  # modulo 2^64
+        keys = (runs * powers).sum(-1)  # equal runs have equal keys, different ones hardly ever
+        whole = inside.unfold(1, run, 1).all(-1)
+        outside = -1 - torch.arange(keys.shape[1], device=keys.device)
+        ordered = torch.where(whole, keys, outside).sort(-1).values
+        return (ordered.diff(dim=-1) == 0).sum(-1)

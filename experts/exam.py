@@ -85,8 +85,9 @@ class Exam:
         most_budget: int = 96,
         quality_weight: float = 2.0,
         missing_end_penalty: float = 1.0,
+        repetition_penalty: float = 1.0,
     ) -> None:
-        """Marks `own + quality_weight * quality - missing_end_penalty * (1 - ended)`.
+        """Marks `own + quality_weight * quality - missing_end_penalty * (1 - ended) - repetition_penalty * repeated`.
 
         Args:
             bank: base with one adapter per dimension.
@@ -101,6 +102,8 @@ class Exam:
             most_budget: tokens.
             quality_weight: without quality, an expert for short answers learns to say nothing.
             missing_end_penalty: lost by a response that does not end within its budget.
+            repetition_penalty: lost per share of a response's tokens that say again what it said before; what repeats
+                itself is likely, and a reward model takes it for good.
 
         Raises:
             ValueError: if an expert has no reward, or references and prompts differ in number.
@@ -119,6 +122,7 @@ class Exam:
         self.end_id, self.pad_id = end_id, pad_id
         self.least_budget, self.most_budget = least_budget, most_budget
         self.quality_weight, self.missing_end_penalty = quality_weight, missing_end_penalty
+        self.repetition_penalty = repetition_penalty
 
     @torch.no_grad()
     def sit(self, prompt_numbers: Tensor, generators: Sequence[torch.Generator], share: slice = slice(None)) -> Answers:
@@ -176,7 +180,9 @@ class Exam:
         own = (shares * chances).sum(-1).to(chances.dtype)
         quality = chances[:, names.index(QUALITY)] if QUALITY in names else torch.full_like(own, torch.nan)
         total = own + self.quality_weight * quality if self.quality_weight else own
-        return own, quality, total - self.missing_end_penalty * (~ended).to(own.dtype)
+        repeated = texts.left_aligned().repeats() / texts.answer_lengths.clamp(min=1)
+        penalties = self.missing_end_penalty * (~ended).to(own.dtype) + self.repetition_penalty * repeated
+        return own, quality, total - penalties
 
 
 def _of_their_own(experts: Sequence[str], rewards: Sequence[str], prompts: int) -> Tensor:

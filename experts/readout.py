@@ -4,9 +4,11 @@ Knows hidden states and token ids. Does not know adapters, training or what a sc
 
 The last state is how classifiers of transformers read. It serves what shows in a text as a whole; but whether an
 answer is right shows token by token, in how likely each was, and a small trunk has no layers left to gather that at
-the end. Evidence is the last state, the answer's mean state, the mean log-probability of its tokens, and how many they
-are. The prompt's tokens count in none of them: a question is far less likely than its answer, and would drown it. A
-head of H numbers reads the last state, one of 2H + 2 reads the evidence.
+the end. Evidence is the last state, the answer's mean state, and five numbers about its tokens: their mean and least
+log-probability, how many surprise the model, how many say something new, and what share says again what was said
+before. (What repeats itself is likely, and long: likelihood and length alone would praise it.) The prompt's tokens
+count in none of them: a question is far less likely than its answer, and would drown it. A head of H numbers reads the
+last state, one of 2H + 5 reads the evidence.
 """
 
 import torch
@@ -17,10 +19,13 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from decoding.answered import Answered
 
-LIKELIHOOD_SCALE = 20.0
-"""Mean log-probabilities differ by hundredths where states differ by ones: so one learning rate suits both."""
-LENGTH_SCALE = 25.0
-"""Tokens in an answer, to lengths of about one; for the same reason."""
+SCALES = (20.0, 1.0, 1.0, 0.2, 20.0)
+"""What the five numbers are multiplied by, to differ between answers by as much as a head can make use of.
+
+A head moves its weights by one or two tenths in a training, whatever they weigh. Length is kept small: it tells most
+about some dimensions, but is the easiest to buy.
+"""
+SURPRISING = -5.0  # nats; a token that the model takes for less likely than this
 TOKENS_AT_ONCE = 2048  # whose logits are in memory together
 
 
@@ -36,24 +41,27 @@ def last_state(hidden: Tensor, lengths: Tensor) -> Tensor:
 
 def evidence_size(hidden_size: int) -> int:
     """How many numbers the evidence of one text has."""
-    return 2 * hidden_size + 2
+    return 2 * hidden_size + len(SCALES)
 
 
 def evidence(hidden: Tensor, texts: Answered, unembedding: Tensor) -> Tensor:
-    """The last state, the answer's mean state, its scaled mean log-probability and its scaled length, `(R, 2H + 2)`.
+    """The last state, the answer's mean state and five scaled numbers about its tokens, `(R, 2H + 5)`.
 
     Args:
         hidden: `(R, T, H)`.
         texts: left-aligned rows, a prompt of at least one token in each.
         unembedding: weights of the language-model head, `(V, H)`.
     """
-    counted = texts.in_answer()[:, 1:]  # (R, T - 1)
-    tokens = counted.sum(-1, keepdim=True).clamp(min=1).to(unembedding.dtype)
-    mean = (hidden[:, 1:] * counted.unsqueeze(-1)).sum(1) / tokens  # (R, H)
-    told = logprobs(hidden[:, :-1][counted], texts.input_ids[:, 1:][counted], unembedding)  # (answer tokens,)
-    total = torch.zeros_like(counted, dtype=told.dtype).masked_scatter(counted, told).sum(-1, keepdim=True)  # (R, 1)
-    scaled = [LIKELIHOOD_SCALE * total / tokens, texts.answer_lengths[:, None] / LENGTH_SCALE]
-    return torch.cat([last_state(hidden, texts.lengths), mean, *scaled], dim=-1)
+    counted, following = texts.in_answer()[:, 1:], texts.input_ids[:, 1:]  # (R, T - 1)
+    tokens = counted.sum(-1).clamp(min=1)  # (R,)
+    mean = (hidden[:, 1:] * counted.unsqueeze(-1)).sum(1) / tokens[:, None]  # (R, H)
+    told = logprobs(hidden[:, :-1][counted], following[counted], unembedding)  # (answer tokens,)
+    likely = torch.zeros_like(counted, dtype=told.dtype).masked_scatter(counted, told)  # (R, T - 1)
+    again = texts.repeats()  # (R,)
+    likelihoods = [likely.sum(-1) / tokens, likely.amin(-1), (likely < SURPRISING).sum(-1)]
+    numbers = [*likelihoods, texts.answer_lengths - again, again / tokens]
+    scaled = torch.stack([number.to(told.dtype) for number in numbers], dim=-1) * told.new_tensor(SCALES)  # (R, 5)
+    return torch.cat([last_state(hidden, texts.lengths), mean, scaled], dim=-1)
 
 
 def logprobs(hidden: Tensor, following: Tensor, unembedding: Tensor) -> Tensor:

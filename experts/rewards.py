@@ -72,7 +72,7 @@ class RewardModels(nn.Module):
 
         Args:
             bank: one adapter per reward model over the trunk.
-            heads: weight `(H,)` or `(2H + 2,)` of each model's linear head; its size says what it reads (`readout`).
+            heads: weight `(H,)` or `(2H + 5,)` of each model's linear head; its size says what it reads (`readout`).
             unembedding: weights `(V, H)` of the base's language-model head, for heads that read evidence.
             rows_at_once: rows in one pass of the trunk; bounds memory.
 

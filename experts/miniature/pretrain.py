@@ -118,8 +118,8 @@ def sft_arguments(output: Path, steps: int, batch_size: int, learning_rate: floa
 def pretrain(
     output: Path = Path("build/miniature/base"),
     *,
-    steps: int = 6000,
-    batch_size: int = 12,
+    steps: int = 4000,
+    batch_size: int = 24,
     learning_rate: float = 2e-2,
     hidden_size: int = 160,
     layers: int = 4,

@@ -25,3 +25,16 @@ def test_trimmed_rows_are_as_long_as_the_longest_of_them():
     assert texts.input_ids.tolist() == [[7, 8, 9, 12]] * 2
     assert texts.attention_mask.tolist() == [[1, 1, 1, 1]] * 2
     assert texts.answer_lengths.tolist() == [1, 1]
+
+
+def test_repeats_are_tokens_that_end_a_run_said_before_in_the_answer():
+    rows = [
+        [5, 6, 7, 5, 6, 7, 8, 5, 6, 7, 8],  # an answer of 8: 5 6 7 and 6 7 8 come again
+        [5, 6, 7, 5, 6, 7, 5, 6, 7, 5, 6],  # the same, and it is all the same: each run from the fourth on
+        [5, 6, 7, 8, 5, 6, 7, 0, 0, 0, 0],  # what the prompt said, said again in the answer
+        [5, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0],  # padding
+    ]
+    mask = (torch.arange(11)[None] < torch.tensor([11, 11, 7, 2])[:, None]).long()
+    texts = Answered(torch.tensor(rows), mask, torch.tensor([8, 11, 3, 1]))
+    assert texts.repeats(3).tolist() == [2, 6, 0, 0]
+    assert texts.repeats(12).tolist() == [0, 0, 0, 0]

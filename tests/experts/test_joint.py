@@ -11,7 +11,7 @@ from experts.exam import Exam
 from experts.joint import JointPPO
 from experts.prompts import PromptStream, encode_prompts, read_prompts
 from experts.references import fingerprint, load_references, sample_references, save_references
-from experts.rollout import reread
+from experts.rollout import Responses, reread
 from experts.train import _loggers, command_parser
 
 pytestmark = [
@@ -43,6 +43,16 @@ def test_marks_compare_with_the_reference_and_punish_a_missing_end():
         )
         torch.testing.assert_close(answers.own[row], own)
         torch.testing.assert_close(answers.total[row], own + 3 * quality - 0.5 * (not answers.ended[row]))
+
+
+def test_what_an_answer_says_again_costs_it_the_share_of_its_tokens(monkeypatch):
+    exams = [tiny_exam(("ant",), missing_end_penalty=0.0, repetition_penalty=penalty) for penalty in (0.0, 3.0)]
+    said = torch.tensor([[5, 6, 7, 8, 9, 5, 6, 7, 8, 10]])
+    ones, states = torch.ones(1, 10, dtype=torch.float64), torch.zeros(1, 10, 16, dtype=torch.float64)
+    given = Responses(said, ones, torch.zeros_like(ones), states, torch.tensor([True]))
+    monkeypatch.setattr("experts.exam.sample_by_length", lambda *sampled: given)
+    plain, punished = (exam.sit(torch.tensor([4]), [torch.Generator().manual_seed(0)]) for exam in exams)
+    torch.testing.assert_close(plain.total - punished.total, torch.tensor([3 / 10], dtype=plain.total.dtype))
 
 
 class WithoutQuality(CountingRewards):

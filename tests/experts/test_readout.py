@@ -7,7 +7,7 @@ from tiny_exam import PAD, tiny_base, tiny_classifier
 
 from decoding.answered import Answered
 from experts import readout
-from experts.readout import LENGTH_SCALE, LIKELIHOOD_SCALE, EvidenceClassifier, evidence
+from experts.readout import SCALES, SURPRISING, EvidenceClassifier, evidence
 from experts.reward_training import tokenize_pairs, train_reward
 from experts.rewards import RewardModels
 
@@ -29,13 +29,23 @@ def test_evidence_is_what_a_loop_over_the_tokens_of_the_answer_gathers(texts, mo
     hidden = base.model(input_ids=texts.input_ids, attention_mask=texts.attention_mask).last_hidden_state.detach()
     read = evidence(hidden, texts, base.lm_head.weight)
     for row, (length, answer) in enumerate(zip(texts.lengths.tolist(), texts.answer_lengths.tolist(), strict=True)):
-        states, mean, likelihood = hidden[row], torch.zeros(16, dtype=torch.float64), 0.0
+        states, mean, likely = hidden[row], torch.zeros(16, dtype=torch.float64), []
         for token in range(length - answer, length):
             mean += states[token] / answer
             logprobs = (base.lm_head.weight @ states[token - 1]).log_softmax(-1)
-            likelihood += logprobs[texts.input_ids[row, token]].item() / answer
-        scaled = torch.tensor([LIKELIHOOD_SCALE * likelihood, answer / LENGTH_SCALE])
-        torch.testing.assert_close(read[row], torch.cat([states[length - 1], mean, scaled]))
+            likely.append(logprobs[texts.input_ids[row, token]].item())
+        surprising = sum(logprob < SURPRISING for logprob in likely)
+        numbers = torch.tensor([sum(likely) / max(answer, 1), min(likely, default=0.0), surprising, answer, 0])
+        torch.testing.assert_close(read[row], torch.cat([states[length - 1], mean, numbers * torch.tensor(SCALES)]))
+
+
+def test_what_is_said_again_counts_as_repeated_and_not_as_new(texts):
+    base = tiny_base()
+    ids = torch.tensor([[9, 5, 6, 7, 8, 5, 6, 7, 8, 5]])
+    read = evidence(
+        torch.zeros(1, 10, 16).double(), Answered(ids, torch.ones_like(ids), torch.tensor([9])), base.lm_head.weight
+    )
+    assert read[0, -2:].tolist() == pytest.approx([SCALES[3] * 7, SCALES[4] * 2 / 9])
 
 
 def test_what_was_asked_changes_no_evidence_but_through_the_states(texts):
@@ -84,7 +94,7 @@ def test_heads_over_the_last_state_and_over_evidence_stand_side_by_side(trained,
 
 def test_a_head_of_another_size_is_refused(trained):
     bank = RewardModels.load(trained[1], tiny_base(), ["quality"]).bank
-    with pytest.raises(ValueError, match=r"one of \[16, 34\] numbers, got \{'quality': 33\}"):
+    with pytest.raises(ValueError, match=r"one of \[16, 37\] numbers, got \{'quality': 33\}"):
         RewardModels(bank, {"quality": torch.zeros(33)}, torch.zeros(40, 16))
 
 
@@ -106,7 +116,7 @@ def test_a_reward_model_over_evidence_learns_what_was_preferred_and_can_be_loade
     )
     assert metrics["accuracy"] > 0.9
     rewards = RewardModels.load(tmp_path / "rewards", tiny_base().float())
-    assert rewards.heads[0].shape == (34,)
+    assert rewards.heads[0].shape == (37,)
     tokens: datasets.Dataset = tokenize_pairs(held_out, word_tokenizer())
     chosen, rejected = (rewards.score(side_of(tokens, side)) for side in ("chosen", "rejected"))
     assert float((chosen - rejected).mean()) == pytest.approx(

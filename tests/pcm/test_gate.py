@@ -7,11 +7,13 @@ import torch
 from tiny_bundle import tiny_mixture
 from torch import Tensor
 
+from causal_lm import MixtureForCausalLM
 from decoding.sampling import Sampling
 from experts.rows import Rows
 from mixture import Mixture
 from pcm.gate.fitting import Answer, fit
 from pcm.gate.head import Gate, require_budget, spread
+from pcm.preference import Preference
 
 CONVERSATIONS = [[{"role": "user", "content": text}] for text in ("What is a volcano?", "mountain", "be kind")]
 ASKED = torch.tensor([[1.0, 0.0, 0.5], [0.0, 1.0, 0.0], [0.3, 0.0, 1.0]])
@@ -133,6 +135,21 @@ def test_budgets_that_cannot_be_kept_are_refused():
         require_budget(0.0, Gate(4))
     with pytest.raises(ValueError, match="needs a bundle with a gate"):
         require_budget(0.3, None)
+
+
+def test_a_response_counts_no_weight_where_the_base_spoke_alone(mixture: Mixture):
+    mixture.gate, mixture.budget = Told(torch.tensor([[0, 0, 1, 0]])), 0.5
+    wish = [Preference(weights={"friendly": 1.0, "concise": 0.5})]
+    said = mixture.generate(CONVERSATIONS[:1], wish, Sampling(0.0, max_new_tokens=5), [0])[0]
+    weights = [token.weights for token in said.tokens]
+    assert [sorted(one) for one in weights] == [["concise", "friendly"], [], [], ["concise", "friendly"], []]
+    assert said.mean_weights()["friendly"] == pytest.approx((weights[0]["friendly"] + weights[3]["friendly"]) / 5)
+
+
+def test_beams_and_labels_need_every_token_mixed(mixture: Mixture):
+    mixture.gate, mixture.budget = Gate(32), 0.5
+    with pytest.raises(ValueError, match=r"mixes every token, got a budget of 0\.5"):
+        MixtureForCausalLM(mixture, None)
 
 
 def test_a_bundle_keeps_its_gate(tmp_path: Path):

@@ -62,6 +62,8 @@ def test_no_training_module_reads_the_gold_judge():
 COMMAND_OF = {
     "rewards.yaml": "experts.reward_training",
     "experts.yaml": "experts.train",
+    "specialists.yaml": "experts.train",
+    "multi_objective.yaml": "experts.train",
     "bundle.yaml": "pcm",
     "pcm.yaml": "pcm.train fit",
     "compare.yaml": "compare",

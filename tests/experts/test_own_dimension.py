@@ -32,8 +32,9 @@ def test_the_configurations_of_the_page_parse(tmp_path):
         needed = {"base": "b", "prompts": "p", "output": "o", "rewards": "r"}
         (tmp_path / "page.yaml").write_text(yaml.safe_dump(needed | written))
         parsed = command_parser().parse_args(["--config", str(tmp_path / "page.yaml")])
-        rewards = written["rewards"]
+        rewards = written.get("rewards", "r")
         assert parsed.rewards == (Path(rewards) if isinstance(rewards, str) else rewards)
+        assert parsed.objectives == written.get("objectives")
     assert kind_of(yaml.safe_load(YAML[1])["rewards"]["helpful"]) == "classifier"
     assert kind_of(yaml.safe_load(YAML[1])["rewards"]["brief"]) == "function"
 

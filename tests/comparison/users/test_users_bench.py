@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from comparison.users.bench import KINDS, bench
-from comparison.users.followed import true_weights
 from comparison.users.simulated import User, writings
 from comparison.users.world import World
 from experts.miniature.corpus import prompts
@@ -48,12 +47,6 @@ def test_the_truth_is_the_judge_s(world):
             assert float(place[axis]) == pytest.approx(expected)
 
 
-def test_a_user_s_true_wish_is_their_taste_the_strongest_in_full(world):
-    taste = torch.tensor([0.5, -1.0, 0.0, 1.0], dtype=torch.float64)
-    (first, _), (second, _), (third, _) = world.axes.poles
-    assert true_weights(User(taste), world) == {first: 0.5, second: -1.0, third: 0.0}
-
-
 def test_users_write_as_they_like_to_be_answered(world):
     """A sign the wrong way round, and own texts would teach the opposite of every taste."""
     for axis, (pole, other) in enumerate(world.axes.poles):
@@ -79,6 +72,14 @@ def test_the_bench_runs_as_a_whole_and_finds_the_same_again(tmp_path):
     }
     assert set(first["doubted"]) == set(KINDS)
     assert len(first["ablation"]) == 4
-    assert set(first["followed"]["worth"]) == {"learned", "average", "true", "texts", "base"}
+    assert set(first["followed"]["worth"]) == {
+        "learned",
+        "average",
+        "true",
+        "true, in words",
+        "texts",
+        "base",
+        "examples",
+    }
     assert (tmp_path / "first" / "users.png").stat().st_size > 10_000
     assert "| dimensions |" in (tmp_path / "first" / "users.md").read_text()

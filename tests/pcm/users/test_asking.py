@@ -1,6 +1,7 @@
+import pytest
 import torch
 
-from pcm.users.asking import CHECKS, any_pair, information, next_pair
+from pcm.users.asking import CHECKS, any_pair, certainty, information, next_pair
 from pcm.users.belief import Belief
 
 
@@ -25,12 +26,26 @@ def test_the_next_question_is_about_the_axis_of_which_least_is_known():
     assert next_pair(differences, belief, {0, 1, 2}) is None
 
 
-def test_every_fourth_question_is_about_any_pair():
-    differences = torch.cat([torch.tensor([[2.0, 0.0]]), 0.01 * torch.ones(59, 2)])
-    found = [next_pair(differences, Belief.before(2), range(1, 1 + asked)) for asked in range(40)]
-    checks = found[CHECKS - 1 :: CHECKS]
-    assert len(set(checks)) > 5
-    assert {place for number, place in enumerate(found, 1) if number % CHECKS} == {0}
+def test_every_fourth_question_is_one_whose_answer_seems_sure():
+    generator = torch.Generator().manual_seed(1)
+    differences = torch.randn(40, 2, generator=generator, dtype=torch.float64)
+    belief = Belief(torch.tensor([1.0, 0.0]).double(), 0.1 * torch.eye(2, dtype=torch.float64))
+    sure, told = certainty(differences, belief), information(differences, belief)
+    for asked in range(2 * CHECKS):
+        passed = range(asked)
+        place = next_pair(differences, belief, passed)
+        wanted = sure if (asked + 1) % CHECKS == 0 else told
+        assert place == asked + int(wanted[asked:].argmax())
+
+
+def test_certainty_is_the_log_odds_of_the_choice_over_all_tastes():
+    belief = Belief(torch.tensor([1.5, -0.5]).double(), torch.tensor([[0.8, 0.2], [0.2, 0.5]]).double())
+    tastes = torch.distributions.MultivariateNormal(belief.mean, belief.covariance).sample((200_000,))
+    difference = torch.tensor([1.0, 0.7], dtype=torch.float64)
+    likely = (tastes @ difference).sigmoid().mean()
+    for sign in (1, -1):
+        found = certainty(sign * difference[None], belief)
+        assert found.item() == pytest.approx(likely.logit().item(), rel=0.05)
 
 
 def test_a_random_pair_is_never_one_that_was_asked():

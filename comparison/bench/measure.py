@@ -191,7 +191,7 @@ class Contestant:
 
 def caches_of(state: Any) -> list[Cache]:
     """Gives the caches of any server's state."""
-    found = []
+    found: list[object] = []
     for held in vars(state).values():
         found += held if isinstance(held, list) else [held.cache] if isinstance(held, Lag) else [held]
     return [one for one in found if isinstance(one, Cache)]

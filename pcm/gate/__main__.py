@@ -53,11 +53,10 @@ def train_gate(
         seed: of preferences, answers and the gate.
     """
     mixture = Mixture.load(bundle)
-    read = [
-        answers_of(mixture, read_prompts(path), count, Sampling(1.0, max_new_tokens=max_new_tokens), seed + place)
-        for place, (path, count) in enumerate(((prompts, answers), (validation, validation_answers)))
-    ]
-    mixture.gate, foreseen = fit(*read, rounds, seed)
+    sampling = Sampling(1.0, max_new_tokens=max_new_tokens)
+    known = answers_of(mixture, read_prompts(prompts), answers, sampling, seed)
+    other = answers_of(mixture, read_prompts(validation), validation_answers, sampling, seed + 1)
+    mixture.gate, foreseen = fit(known, other, rounds, seed)
     Console().print(f"The gate foresees {foreseen:.0%} of the variance of log(1 + KL) on validation prompts.")
     settings = {"answers": answers, "rounds": rounds, "seed": seed}
     provenance = {**bundles.read_manifest(bundle).provenance, "gate": settings}

@@ -12,6 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+ROUNDS = 50  # of Newton's method, which mostly needs five
+SHORTEST = 1e-6  # part of a step, below which only rounding is in the way
+
 
 @dataclass(frozen=True)
 class Belief:
@@ -61,24 +64,29 @@ class Belief:
             mean: The taste `(J,)`.
             differences: Of the choices `(N, J)`.
         """
-        likely = (differences.double() @ mean).sigmoid()
-        told = differences.double().T @ ((likely * (1 - likely))[:, None] * differences.double())
+        told = _information(differences.double(), (differences.double() @ mean).sigmoid())
         return Belief(mean, torch.linalg.inv(torch.linalg.inv(self.covariance) + told))
 
     def _most_probable(self, differences: Tensor, outcomes: Tensor, precision: Tensor) -> Tensor:
-        taste = self.mean.clone().requires_grad_()
-        optimiser = torch.optim.LBFGS([taste], max_iter=200, tolerance_grad=1e-10, line_search_fn="strong_wolfe")
+        """Newton's method on a convex surprise, each step halved until it leads down."""
 
-        def loss() -> Tensor:
-            optimiser.zero_grad()
-            surprise = binary_cross_entropy_with_logits(differences @ taste, outcomes, reduction="sum")
+        def surprise(taste: Tensor) -> Tensor:
             away = taste - self.mean
-            total = surprise + away @ precision @ away / 2
-            total.backward()
-            return total
+            unlikely = binary_cross_entropy_with_logits(differences @ taste, outcomes, reduction="sum")
+            return unlikely + away @ precision @ away / 2
 
-        optimiser.step(loss)
-        return taste.detach()
+        taste = self.mean
+        for _ in range(ROUNDS):
+            likely = (differences @ taste).sigmoid()
+            slope = differences.T @ (likely - outcomes) + precision @ (taste - self.mean)
+            step = torch.linalg.solve(_information(differences, likely) + precision, slope)
+            now, length = surprise(taste), 1.0
+            while length > SHORTEST and bool(surprise(taste - length * step) > now):
+                length /= 2
+            taste = taste - length * step
+            if bool(step.abs().max() < 1e-9):
+                break
+        return taste
 
     def odds(self, differences: Tensor, outcomes: Tensor) -> float:
         """The log-odds that choices come from a taste and not from a coin, if both were as likely before, nats.
@@ -98,3 +106,8 @@ class Belief:
         narrower = after.covariance.logdet() - self.covariance.logdet()
         taste = -surprise - away @ torch.linalg.solve(self.covariance, away) / 2 + narrower / 2
         return float(taste) + len(outcomes) * math.log(2)
+
+
+def _information(differences: Tensor, likely: Tensor) -> Tensor:
+    """How sharply choices `(N, J)` that are made with these chances `(N,)` tell a taste, `(J, J)`."""
+    return differences.T @ ((likely * (1 - likely))[:, None] * differences)

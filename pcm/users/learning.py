@@ -27,8 +27,6 @@ SIDED = 0.01
 """How improbable it must be that an undecided user chose one side so often, before it is doubted."""
 ENOUGH = 8
 """Choices from which on it is asked whether a taste made them."""
-ODDS = 3.0
-"""To one: how much likelier a coin must be than a taste, before choices are doubted."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +100,8 @@ def outcomes_of(profile: Profile) -> Tensor:
 
 
 def doubtful(before: Belief, differences: Tensor, outcomes: Tensor) -> bool:
-    """Whether a coin is much likelier to have made the choices than a taste; see `Belief.odds`."""
-    return len(outcomes) >= ENOUGH and before.odds(differences, outcomes) < -math.log(ODDS)
+    """Whether a coin is likelier to have made the choices than a taste; see `Belief.odds`."""
+    return len(outcomes) >= ENOUGH and before.odds(differences, outcomes) < 0
 
 
 def doubts_about(choices: Sequence[Choice], by_a_coin: bool) -> tuple[str, ...]:

@@ -1,5 +1,7 @@
 """The gate spares experts, and changes nothing where it does not."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,10 +9,12 @@ import torch
 from tiny_bundle import tiny_mixture
 from torch import Tensor
 
+from bundle import read_manifest
 from causal_lm import MixtureForCausalLM
 from decoding.sampling import Sampling
 from experts.rows import Rows
 from mixture import Mixture
+from pcm.gate.__main__ import train_gate
 from pcm.gate.fitting import Answer, fit
 from pcm.gate.head import Gate, require_budget, spread
 from pcm.preference import Preference
@@ -162,3 +166,21 @@ def test_a_bundle_keeps_its_gate(tmp_path: Path):
     assert kept.gate.threshold(kept.budget) == pytest.approx(2.25)
     for name, value in mixture.gate.state_dict().items():
         assert torch.equal(kept.gate.state_dict()[name], value)
+
+
+def test_the_command_gives_a_bundle_a_gate_and_keeps_the_rest(tiny_bundle: Path, tmp_path: Path):
+    bundle = tmp_path / "bundle"
+    shutil.copytree(tiny_bundle, bundle)
+    (bundle / "questions.jsonl").write_text("{}\n")
+    (tmp_path / "prompts.jsonl").write_text("".join(json.dumps({"messages": one}) + "\n" for one in CONVERSATIONS))
+    prompts = tmp_path / "prompts.jsonl"
+    train_gate(bundle, prompts, prompts, answers=6, validation_answers=4, rounds=3, max_new_tokens=6)
+    kept = Mixture.load(bundle, budget=0.5)
+    assert kept.gate is not None
+    assert (kept.gate.quantiles.diff() >= 0).all()
+    assert read_manifest(bundle).provenance["gate"] == {"answers": 6, "rounds": 3, "seed": 0}
+    assert (bundle / "questions.jsonl").read_text() == "{}\n"
+    kept.budget = 1.0
+    asked = CONVERSATIONS, [None] * 3, Sampling(0.0, max_new_tokens=4), [0] * 3
+    before, after = (one.generate(*asked) for one in (Mixture.load(tiny_bundle), kept))
+    assert [one.text for one in after] == [one.text for one in before]

@@ -83,17 +83,25 @@ class InContext:
     ) -> list[str]:
         """Gives one answer to each conversation; where the window is too small, fewer examples are shown."""
         shown = self.examples(asked)
-        prompted = [self._fitting(shown, one, sampling.max_new_tokens) for one in conversations]
+        prompted = [fitting(self.mixture, shown, one, sampling.max_new_tokens) for one in conversations]
         nobody = torch.zeros(len(conversations), 0)
         return answers(self.mixture, prompted, nobody, sampling, (seed, label(asked)))
 
-    def _fitting(self, shown: Sequence[Example], conversation: Conversation, room: int) -> Conversation:
-        """The conversation behind as many of the examples as fit."""
-        for skipped in range(len(shown) + 1):
-            found = with_examples(shown[skipped:], conversation)
-            if self.mixture.encode([found])[0].shape[-1] + room <= self.mixture.window:
-                break
-        return found
+
+def fitting(mixture: Mixture, shown: Sequence[Example], conversation: Conversation, room: int) -> Conversation:
+    """Gives the conversation behind as many of the examples as fit.
+
+    Args:
+        mixture: Whose window they must fit.
+        shown: Examples, the least important first.
+        conversation: To be answered.
+        room: Tokens that the answer needs.
+    """
+    for skipped in range(len(shown) + 1):
+        found = with_examples(shown[skipped:], conversation)
+        if mixture.encode([found])[0].shape[-1] + room <= mixture.window:
+            break
+    return found
 
 
 def with_examples(shown: Sequence[Example], conversation: Conversation) -> Conversation:

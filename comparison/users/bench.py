@@ -17,18 +17,18 @@ from comparison.page import show
 from comparison.users.ablation import ablation
 from comparison.users.bundled import text_reader
 from comparison.users.findings import AT, COUNTS, Findings, page, sheets
-from comparison.users.followed import Weights, followed, true_weights
+from comparison.users.followed import followed
 from comparison.users.lineup import chosen_by, lineup, log_of
 from comparison.users.methods import Linear, Method, Written
 from comparison.users.simulated import Kind, User, drawn, writings
 from comparison.users.trial import curves, doubted, interviews
+from comparison.users.wishes import believed, chosen, wishes
 from comparison.users.world import Pairs, World
 from evaluation.pictures import line_plot
 from evaluation.plots import save_plot
 from mixture import Mixture
 from pcm.users.belief import Belief
 from pcm.users.evidence import OwnText
-from pcm.users.learning import doubtful
 from pcm.users.own_texts import taste_of
 from pcm.users.ways import Log
 
@@ -83,9 +83,14 @@ def bench(
         )
         _foresee(found, [*lineup(asked, choices, log), written], people, pool, held_out, seed)
         _foresee_odd(found, ours, people, pool, held_out, seed)
-        profiles = _profiles(world, ours, log.population(), people, pool, seed)
-        profiles["texts"] = [world.axes.weights(written.by_texts[user]) for user in people]
-        found.followed.append(followed(mixture, world, people, profiles))
+        told = interviews(ours, people, pool, AT, seed)
+        beliefs = {
+            "learned": [believed(ours, one, pool) for one in told],
+            "texts": [written.by_texts[user] for user in people],
+            "average": [log.population()] * len(people),
+        }
+        wanted = wishes(world.axes, people, beliefs, seed)
+        found.followed.append(followed(mixture, world, people, wanted, [chosen(one, pool) for one in told]))
     settings = {"users": users, "log_users": log_users, "each": each, "seeds": seeds, "ablations": ablations}
     _write(output, found.report(settings))
 
@@ -121,20 +126,6 @@ def _by_texts(
         texts = read([OwnText(text) for text in writings(user, world.axes.poles, OWN_TEXTS, rng)])
         found[user] = taste_of(texts, world.axes.places, ours.before)
     return found
-
-
-def _profiles(
-    world: World, ours: Linear, average: Belief, people: Sequence[User], pool: Pairs, seed: int
-) -> dict[str, list[Weights]]:
-    """Numeric preferences for every user: learned from their choices, those of the average user, and the truth."""
-    learned: list[Weights] = []
-    for one in interviews(ours, people, pool, AT, seed):
-        pairs, outcomes = one.seen(pool.features, AT)
-        differences = ours.axes(pairs)
-        doubt = doubtful(ours.before, differences, outcomes)
-        learned.append({} if doubt else world.axes.weights(ours.before.after(differences, outcomes)))
-    same: list[Weights] = [world.axes.weights(average)] * len(people)
-    return {"learned": learned, "average": same, "true": [true_weights(user, world) for user in people]}
 
 
 def _write(output: Path, report: Mapping[str, Any]) -> None:

@@ -16,6 +16,16 @@ from evaluation.intervals import estimate
 
 COUNTS = (0, 1, 2, 3, 5, 7, 10, 15, 20)
 AT = 10  # answers, after which profiles are followed
+WISHES = {
+    "learned": f"learned from {AT} choices",
+    "texts": "learned from own texts",
+    "average": "the average user's",
+    "true": "the true one, in numbers",
+    "true, in words": "the true one, in words",
+    "base": "none: the base alone",
+    "examples": f"none: the base, shown the {AT} chosen answers",
+}
+"""Kinds of wishes, as tables call them."""
 GOAL = 0.80  # area under the curve that answers are counted to
 
 
@@ -63,11 +73,11 @@ def _spread(areas: list[float]) -> dict[str, float]:
 def _texts(by_seed: list[Followed]) -> dict[str, Any]:
     together = Followed({kind: np.concatenate([one.worth[kind] for one in by_seed]) for kind in by_seed[0].worth})
     against = {}
-    for other in ("average", "base", "true", "texts"):
+    for other in (kind for kind in together.worth if kind != "learned"):
         difference, wins = together.against(other)
         against[other] = {"difference": difference.as_dict(), "win_rate": wins.as_dict()}
     worth = {kind: estimate(values).as_dict() for kind, values in together.worth.items()}
-    gains = {kind: together.gain(kind) for kind in ("learned", "texts")}
+    gains = {kind: together.gain(kind) for kind in together.worth}
     return {"gain": gains, "worth": worth, "learned_against": against}
 
 
@@ -78,25 +88,30 @@ def sheets(report: Mapping[str, Any]) -> list[Sheet]:
         [name, *(shown_estimate(line["area"][count]) for count in counts), _shown(line["answers_to_goal"])]
         for name, line in report["lines"].items()
     ]
-    told = report["followed"]
-    against = [
-        [other, shown_estimate(numbers["difference"]), shown_estimate(numbers["win_rate"])]
-        for other, numbers in told["learned_against"].items()
-    ]
     title = (
-        f"Answers for profiles from {AT} choices reach {told['gain']['learned']:.0%} of what telling the true "
-        f"preference gains, those for profiles from a user's own texts {told['gain']['texts']:.0%}."
+        f"What answers are worth for each wish, as a share of what the true one gains over the average user's; and "
+        f"how much more they are worth for the wish learned from {AT} choices."
     )
     doubts = [[kind, f"{share:.0%}"] for kind, share in report["doubted"].items()]
     left_out = [[name, f"{area['mean']:.3f} ± {area['deviation']:.3f}"] for name, area in report["ablation"].items()]
     found = [
         Sheet("Choices foreseen: area under the curve after so many answers.", ["way", *counts, f"to {GOAL}"], lines),
-        Sheet(title, ["against", "difference in worth", "wins"], against),
+        Sheet(title, ["wish", "share of the gain", "learned minus it", "learned wins"], _followed(report["followed"])),
         Sheet(f"Users whose {COUNTS[-1]} choices are doubted.", ["kind", "share"], doubts),
     ]
     seeds = report["settings"]["ablations"]
     title = f"PReF after {AT} answers to random questions, mean ± standard deviation over {seeds} seeds."
     return [*found, Sheet(title, ["left out", "area under the curve"], left_out)] if left_out else found
+
+
+def _followed(told: Mapping[str, Any]) -> list[list[str]]:
+    """A row for each kind of wish."""
+    rows = []
+    for kind, share in told["gain"].items():
+        against = told["learned_against"].get(kind)
+        beside = [shown_estimate(against[key]) for key in ("difference", "win_rate")] if against else ["", ""]
+        rows.append([WISHES[kind], f"{share:.0%}", *beside])
+    return rows
 
 
 def page(report: Mapping[str, Any]) -> str:

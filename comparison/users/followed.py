@@ -1,6 +1,7 @@
 """What counts is the text: answers for learned profiles beside answers for the truth, the average and nobody.
 
-Knows a mixture, users and the gold judge's axes. Does not know how a profile was learned.
+The base alone is told nothing, or shown what the user chose. Knows a mixture, users and the gold judge's axes. Does not
+know how a profile was learned.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,8 @@ from rich.progress import track
 from comparison.methods import Base
 from comparison.users.simulated import User
 from comparison.users.world import World
+from comparison.yardsticks import Example, fitting
+from decoding.conversation import Conversation
 from decoding.sampling import Sampling
 from evaluation.intervals import Estimate, difference, win_rate
 from experts.miniature.corpus import Prompt, prompts
@@ -20,17 +23,16 @@ from pcm.preference import Preference
 
 BATCH = 32
 SAMPLING = Sampling(temperature=0.0, max_new_tokens=112)
-Weights = Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class Followed:
-    """Worth of answers to their users `(N,)`, one answer each for every kind of profile."""
+    """Worth of answers to their users `(N,)`, one answer each for every kind of wish."""
 
     worth: Mapping[str, np.ndarray]
 
     def gain(self, kind: str = "learned") -> float:
-        """Which share a kind of profile reaches of what the true one gains over the average one."""
+        """Which share a kind of wish reaches of what the true one gains over the average one."""
         ours, true, average = (self.worth[name].mean() for name in (kind, "true", "average"))
         return float((ours - average) / (true - average))
 
@@ -40,37 +42,41 @@ class Followed:
         return difference(ours, theirs), win_rate(ours, theirs)
 
 
-def true_weights(user: User, world: World) -> Weights:
-    """The numeric preference that a user's taste amounts to."""
-    strongest = float(user.taste[:-1].abs().max())
-    return {pole: float(taste) / strongest for (pole, _), taste in zip(world.axes.poles, user.taste, strict=False)}
-
-
 def followed(
-    mixture: Mixture, world: World, users: Sequence[User], profiles: Mapping[str, Sequence[Weights]]
+    mixture: Mixture,
+    world: World,
+    users: Sequence[User],
+    wishes: Mapping[str, Sequence[Preference | None]],
+    shown: Sequence[Sequence[Example]],
 ) -> Followed:
-    """One answer to a held-out question for every user under each kind of profile, and what it is worth to them.
+    """One answer to a held-out question for every user for each kind of wish, and what it is worth to them.
 
     Args:
         mixture: That follows.
         world: Knows the truth.
         users: Who asks.
-        profiles: By kind, a numeric preference for each user; an empty one asks for nothing.
+        wishes: By kind, what each user asks for; None asks for nothing.
+        shown: What each user chose, as examples for the base alone.
     """
     asked = prompts("test")
     questions = [asked[place * 7 % len(asked)] for place in range(len(users))]
-    texts = {kind: _answers(mixture, questions, weights, kind) for kind, weights in profiles.items()}
-    texts["base"] = Base(mixture).respond([prompt.messages for prompt in questions], (), SAMPLING, seed=0)
+    conversations = [prompt.messages for prompt in questions]
+    texts = {kind: _answers(mixture, conversations, told, kind) for kind, told in wishes.items()}
+    base, room = Base(mixture), SAMPLING.max_new_tokens
+    texts["base"] = base.respond(conversations, (), SAMPLING, seed=0)
+    shown_to = [fitting(mixture, few, one, room) for few, one in zip(shown, conversations, strict=True)]
+    texts["examples"] = base.respond(shown_to, (), SAMPLING, seed=0)
     return Followed({kind: _worth(world, questions, answers, users) for kind, answers in texts.items()})
 
 
-def _answers(mixture: Mixture, asked: Sequence[Prompt], weights: Sequence[Weights], kind: str) -> list[str]:
+def _answers(
+    mixture: Mixture, conversations: Sequence[Conversation], wishes: Sequence[Preference | None], kind: str
+) -> list[str]:
     found: list[str] = []
-    for start in track(range(0, len(asked), BATCH), description=f"Answering: {kind}"):
+    for start in track(range(0, len(wishes), BATCH), description=f"Answering: {kind}"):
         part = slice(start, start + BATCH)
-        wishes = [Preference(weights=one) if any(one.values()) else None for one in weights[part]]
-        conversations = [prompt.messages for prompt in asked[part]]
-        found += [said.text for said in mixture.generate(conversations, wishes, SAMPLING, [0] * len(wishes))]
+        seeds = [0] * len(wishes[part])
+        found += [said.text for said in mixture.generate(conversations[part], wishes[part], SAMPLING, seeds)]
     return found
 
 

@@ -35,6 +35,11 @@ class Interview(NamedTuple):
     asked: list[int]  # pairs of the pool, in order
     outcomes: Tensor  # (N,)
 
+    @property
+    def places(self) -> Tensor:
+        """The pairs that were asked about `(N,)`."""
+        return torch.tensor(self.asked, dtype=torch.long)
+
     def seen(self, features: Features, count: int) -> tuple[Features, Tensor]:
         """The features of the first `count` pairs, and the choices between them."""
         return rows(features, self.asked[:count]), self.outcomes[:count]

@@ -37,10 +37,12 @@ class Pairs:
     Args:
         true: On the axes of the gold judge `(N, J)`.
         features: By the name of what reads them `(N, F)`.
+        said: Of each pair the question, the first answer and the second (N); none where only numbers are needed.
     """
 
     true: Tensor
     features: Features
+    said: Sequence[tuple[Prompt, str, str]] = ()
 
     def __len__(self) -> int:
         """How many pairs there are."""
@@ -48,7 +50,8 @@ class Pairs:
 
     def rows(self, places: Tensor) -> "Pairs":
         """Some of them."""
-        return Pairs(self.true[places], {name: values[places] for name, values in self.features.items()})
+        said = [self.said[place] for place in torch.arange(len(self.said))[places].tolist()] if self.said else ()
+        return Pairs(self.true[places], {name: values[places] for name, values in self.features.items()}, said)
 
 
 class World:
@@ -81,6 +84,7 @@ class World:
         whole = Pairs(
             torch.cat([pairs.true for pairs in found]),
             {name: torch.cat([pairs.features[name] for pairs in found]) for name in names},
+            [said for first, second in combinations(columns, 2) for said in zip(asked, first, second, strict=True)],
         )
         return whole.rows(whole.true.abs().sum(-1) > 0)  # two answers that are worth the same ask nothing
 

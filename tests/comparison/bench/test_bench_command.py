@@ -97,4 +97,7 @@ def test_help_teaches():
 def test_make_bench_runs_it():
     rule = re.search(r"^bench:.*\n\t(.*)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     assert rule is not None
-    assert rule[1] == "TORCH_CPP_LOG_LEVEL=ERROR $(BIN)/python -m comparison.bench --profile"
+    assert (
+        rule[1]
+        == "TORCH_CPP_LOG_LEVEL=ERROR MALLOC_MMAP_THRESHOLD_=4194304 $(BIN)/python -m comparison.bench --profile"
+    )

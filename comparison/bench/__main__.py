@@ -34,6 +34,8 @@ from evaluation.plots import save_plot
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 LARGEST_PREFILL = {"cpu": 640, "cuda": 65536}
 """Tokens over all rows; above it a processor of two cores takes seconds for each method."""
+TURNS = 3
+"""Timed together, so that every round holds one turn of three at which the gate opens, no more and no less."""
 QUICK_EXPERTS = (1, 3)
 QUICK_LOAD = LoadPlan(requests=8, preferences=4, experts=4, each=2, prompt_tokens=8, new_tokens=4)
 
@@ -92,7 +94,7 @@ def bench(
         experts=QUICK_EXPERTS if quick else tuple(experts),
         overheads=(3,) if quick else tuple(overheads),
         batches=(1,) if quick else tuple(batches),
-        effort=Effort(prompt_tokens, 3 if quick else rounds, seconds, 2, LARGEST_PREFILL[place.type], slowest),
+        effort=Effort(prompt_tokens, 3 if quick else rounds, seconds, TURNS, LARGEST_PREFILL[place.type], slowest),
         load=QUICK_LOAD if quick else LoadPlan(),
         minutes=minutes,
     )

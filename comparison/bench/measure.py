@@ -26,7 +26,11 @@ from experts.lag import Lag
 Row = dict[str, Any]
 GREEDY = Sampling(temperature=0.0, max_new_tokens=4096)
 PHASES = ("decode", "prefill")
-OURS = ("soup", "floor", "bank", "bank-pass", "bank+controller", "bank+gate")
+OVERHEADS = ("bank-pass", "bank+controller", "bank+gate")
+"""What tells where a mixture's own time goes."""
+LARGEST_OVERHEAD = 8
+"""Requests of a batch above which they are not measured: their caches would take the memory of everybody else's."""
+OURS = ("soup", "floor", "bank", *OVERHEADS)
 """Measured however long they take: what everything else is compared with."""
 CACHE_COPIES = 2
 """How much memory caches take at most while they are made anew, in sizes of their own."""
@@ -79,6 +83,7 @@ class Bench:
             phase: "prefill" or "decode".
             batch: How many requests.
         """
+        servers = [server for server in servers if batch <= LARGEST_OVERHEAD or server.name not in OVERHEADS]
         fitting = [server for server in servers if phase == "decode" or self._fits(server, batch)]
         self.left_out = []
         if all(server.name == "soup" for server in fitting):
@@ -118,7 +123,8 @@ class Bench:
         A turn makes every layer's cache anew, one entry longer, beside the old one, and freed pieces are seldom reused.
         """
         state, _ = self._going_on(server, 1)
-        return no_room(CACHE_COPIES * batch * cached_bytes(caches_of(state)), self.device)
+        grown = 1 + self.effort.rounds * self.effort.turns / self.effort.prompt_tokens
+        return no_room(int(CACHE_COPIES * grown * batch * cached_bytes(caches_of(state))), self.device)
 
     def contestant(self, server: AnyServer, phase: str, batch: int) -> "Contestant":
         """Gives what runs one turn of a server at a time; its first turns are not for timing."""

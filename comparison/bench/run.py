@@ -3,6 +3,7 @@
 Knows plans, cells and findings. Does not know files or the command line.
 """
 
+import gc
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -112,26 +113,31 @@ def measure(plan: Plan, findings: Findings, progress: Progress) -> None:
         findings: Rows are added to them.
         progress: Shows how far it is.
     """
-    total = len(plan.dtypes) * len(plan.experts) * len(plan.cells())
-    task = progress.add_task("building", total=total)
+    task = progress.add_task("building", total=len(plan.dtypes) * len(plan.experts) * len(plan.cells()))
     for dtype in plan.dtypes:
         material = Material.random(plan.shape, dtype, plan.device, max(plan.experts))
         shelves = [Shelf.of(material, ENGINES[name]) for name in plan.engines]
         ends = time.perf_counter() + plan.share
         for experts in plan.experts:
-            progress.update(task, description=f"{told(dtype)}, {experts} experts: building")
-            servers, left_out = _servers(plan, material, shelves, experts)
-            findings.left_out += [f"{told(dtype)}: {line}" for line in left_out]
-            bench = Bench(plan.device, plan.vocabulary, plan.effort)
-            for phase, batch in plan.cells():
-                progress.update(task, description=f"{told(dtype)}, {experts} experts, {phase} of {batch}")
-                if time.perf_counter() < ends or (phase, batch) == plan.cells()[0]:
-                    _measure_cell(bench, servers, (phase, batch), findings, told(dtype))
-                else:
-                    findings.left_out.append(
-                        f"{told(dtype)}: {phase} of {batch} beside {experts} experts: no time left"
-                    )
-                progress.advance(task)
+            for cell in _measure_bank(plan, material, shelves, experts, ends, findings):
+                progress.update(task, description=f"{told(dtype)}, {experts} experts, {cell}", advance=1)
+            gc.collect()  # models and their hooks hold each other: without it the next bank is built beside this one
+
+
+def _measure_bank(
+    plan: Plan, material: Material, shelves: Sequence[Shelf], experts: int, ends: float, findings: Findings
+) -> Iterator[str]:
+    """Measures every cell of a bank of so many experts, and tells which one comes; the first one in any case."""
+    dtype = told(material.base.dtype)
+    servers, left_out = _servers(plan, material, shelves, experts)
+    findings.left_out += [f"{dtype}: {line}" for line in left_out]
+    bench = Bench(plan.device, plan.vocabulary, plan.effort)
+    for phase, batch in plan.cells():
+        yield f"{phase} of {batch}"
+        if time.perf_counter() < ends or (phase, batch) == plan.cells()[0]:
+            _measure_cell(bench, servers, (phase, batch), findings, dtype)
+        else:
+            findings.left_out.append(f"{dtype}: {phase} of {batch} beside {experts} experts: no time left")
 
 
 def _servers(

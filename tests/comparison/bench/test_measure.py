@@ -4,7 +4,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from comparison.bench.measure import Bench, Effort, rows_of
+from comparison.bench.measure import Bench, Effort, caches_of, rows_of
+from comparison.bench.memory import cached_bytes
 from comparison.bench.servers import Floor
 
 CPU = torch.device("cpu")
@@ -73,7 +74,17 @@ def test_a_server_whose_caches_do_not_fit_into_memory_is_left_out_and_said_so(se
     assert [row["name"] for row in rows] == ["soup", "bank"]
     assert small.left_out == [f"decode of 2: peft-loop of {three[1].experts} experts: they need much"]
     *_, rows = small.cell(three, "decode", 4)
-    assert asked[3] == 2 * asked[0] > 0  # twice the requests need twice the memory
+    assert asked[3] == pytest.approx(2 * asked[0], abs=1)  # twice the requests need twice the memory
+    state, _ = small._going_on(three[0], 1)
+    now, turns = cached_bytes(caches_of(state)), small.effort.rounds * small.effort.turns
+    assert asked[0] == pytest.approx(2 * 2 * now * (1 + turns / small.effort.prompt_tokens), abs=1)  # caches grow
+
+
+def test_what_tells_a_mixtures_own_time_is_left_out_of_large_batches(servers, small, monkeypatch):
+    three = [servers[name] for name in ("soup", "bank", "bank-pass")]
+    assert [row["name"] for row in next(small.cell(three, "decode", 8))] == ["soup", "bank", "bank-pass"]
+    monkeypatch.setattr("comparison.bench.measure.LARGEST_OVERHEAD", 7)
+    assert [row["name"] for row in next(small.cell(three, "decode", 8))] == ["soup", "bank"]
 
 
 def test_another_way_that_is_too_slow_is_left_out_of_the_cell_and_ours_never(servers, small):

@@ -4,8 +4,8 @@ Knows the controller and, as objects handed in, the frozen mixture, its readers 
 these come from. The frozen models stay outside the module tree, so a checkpoint holds the controller alone; every
 draw is a function of (seed, iteration, row), so a run that is taken up again needs no generator's state.
 
-Departures from 2407.04181: the reward is a sum over what is asked, as much of each as is asked, instead of a mean; it is
-multiplied by a judged quality and pays for leaving the base (KL).
+Departures from 2407.04181: the reward is a sum over what is asked, as much of each as is asked, instead of a mean; it
+is multiplied by a judged quality and pays for leaving the base (KL).
 """
 
 import math

@@ -26,6 +26,7 @@ from decoding.response import Response, Token
 from decoding.rules import RULES, Rule, name_of, rule_named
 from decoding.sampling import Sampling, one_for_each
 from decoding.scribe import Scribe
+from decoding.stages import in_stages
 from decoding.step import Rollout, Step
 from experts.bank import ExpertBank
 from experts.hub import is_pinned, split_revision
@@ -38,15 +39,13 @@ from experts.state import State
 from experts.whole import WholeModels, read_model
 from pcm.controller import Controller
 from pcm.forms import load_controller
-from pcm.gate.head import Gate, require_budget, spread
+from pcm.gate.head import Gate, require_budget
 from pcm.mixing import mix
 from pcm.preference import Preference, PreferenceReader, asked_for
 
 BankType = TypeVar("BankType", bound=Bank)
 GATE = "pcm/gate"
 """Where a bundle keeps its gate."""
-OLD = 64
-"""Tokens without experts, from which on it does not matter how many more."""
 
 
 @dataclass
@@ -333,19 +332,14 @@ class Mixture(Generic[BankType]):
         assert self.gate is not None  # `require_budget` saw to it
         alone = self._read_base(state, lag, tokens)
         precise = torch.promote_types(alone.base.dtype, torch.float32)
-        base, hidden = alone.base[:, -1].to(precise).log_softmax(-1), alone.hidden[:, -1]  # (B, V), (B, H)
+        base = alone.base[:, -1].to(precise).log_softmax(-1)  # (B, V)
         unread = lag.waited(tokens)
-        foreseen = self.gate(hidden, spread(base), lag.divergence, lag.age.clamp(max=OLD))  # (B,)
-        mixed = (foreseen > self.gate.threshold(self.budget)) | lag.age.isinf()
+        mixed = self.gate.opens(base, alone.hidden[:, -1], lag.divergence, lag.age, self.budget)  # (B,)
         if not bool(mixed.any()):
-            nobody = torch.full_like(state.asked, -torch.inf, dtype=base.dtype)
-            return Step(base, nobody, base, base.unsqueeze(1).expand(-1, len(self.names), -1))
+            return Step.of_base(base, len(self.names))
         step = self._mixed(state, unread)
         lag.caught_up(mixed, divergence(step.logprobs, step.base_logprobs))
-        spoken = torch.where(mixed.unsqueeze(-1), step.logprobs, step.base_logprobs)
-        return replace(
-            step, logprobs=spoken, log_weights=step.log_weights.masked_fill(~mixed.unsqueeze(-1), -torch.inf)
-        )
+        return step.only(mixed)
 
     def _read_base(self, state: State, lag: Lag, tokens: Tensor) -> Reading:
         """The base's reading of the last position, as `_read`."""
@@ -433,19 +427,8 @@ class Mixture(Generic[BankType]):
             ValueError: If a prompt and its response do not fit the model's window, or a sampling the tokenizer.
         """
         samplings = one_for_each(sampling, len(input_ids))
-        lengths = torch.tensor([one.max_new_tokens for one in samplings], device=mask.device)  # (B,)
-        require_room(mask, lengths, self.window)
-        state = self.start(mask, asked.to(input_ids.device), room=mask.sum(dim=-1) + lengths)
-        return decode(
-            partial(self.step, state),
-            input_ids,
-            samplings,
-            generators,
-            self.stop_ids,
-            self.tokenizer.pad_token_id,
-            self.tokenizer,
-            History.of(input_ids, mask),
-        )
+        state = self._begun(mask, asked, samplings)
+        return decode(partial(self.step, state), input_ids, samplings, generators, *self._told(input_ids, mask))
 
     def rollout(
         self,
@@ -455,8 +438,20 @@ class Mixture(Generic[BankType]):
         sampling: Sampling | Sequence[Sampling],
         generators: Sequence[torch.Generator],
     ) -> Rollout:
-        """Gives whole responses as tensors; arguments and errors are those of `emit`."""
-        return Rollout.of(self.emit(input_ids, mask, asked, sampling, generators))
+        """Gives whole responses as tensors; arguments, tokens and errors are those of `emit`."""
+        samplings = one_for_each(sampling, len(input_ids))
+        state = self._begun(mask, asked, samplings)
+        return in_stages(self.step, state, input_ids, samplings, generators, *self._told(input_ids, mask))
+
+    def _begun(self, mask: Tensor, asked: Tensor, samplings: Sequence[Sampling]) -> State:
+        """The state of requests that have room for their responses."""
+        lengths = torch.tensor([one.max_new_tokens for one in samplings], device=mask.device)  # (B,)
+        require_room(mask, lengths, self.window)
+        return self.start(mask, asked.to(mask.device), room=mask.sum(dim=-1) + lengths)
+
+    def _told(self, input_ids: Tensor, mask: Tensor) -> tuple[list[int], int, PreTrainedTokenizerBase, History]:
+        """What the loop is told about tokens."""
+        return self.stop_ids, self.tokenizer.pad_token_id, self.tokenizer, History.of(input_ids, mask)
 
     def stream(
         self,

@@ -19,7 +19,7 @@ from decoding.dimension import Dimension
 from experts.bank import ExpertBank
 from experts.miniature import corpus
 from experts.miniature.corpus import Prompt
-from experts.miniature.world import dimension_data
+from experts.miniature.world import dimension_data, reserved_dimensions
 from experts.prompts import read_prompts
 from mixture import Mixture
 from pcm.users.profile import load_profile
@@ -72,7 +72,8 @@ def bundle_case(bundle: str) -> Case:
     folder = bundles.locate(bundle)
     mixture = Mixture.load(folder)
     rewards = folder / "rewards"
-    known = set(mixture.names) <= set(dimension_data()["dimensions"])
+    spoken = set(mixture.names) <= set(dimension_data()["dimensions"])
+    known = set(mixture.names) <= {*dimension_data()["dimensions"], *reserved_dimensions()}
     return Case(
         mixture,
         bundles.sha256(folder / bundles.MANIFEST),
@@ -80,8 +81,8 @@ def bundle_case(bundle: str) -> Case:
         corpus.prompts("validation") if known else [],
         corpus.prompts("train")[:DEMONSTRATIONS] if known else [],
         default_preferences(mixture.dimensions),
-        world_phrase("train") if known else described(mixture.dimensions),
-        world_phrase("test") if known else described(mixture.dimensions),
+        world_phrase("train") if spoken else described(mixture.dimensions),
+        world_phrase("test") if spoken else described(mixture.dimensions),
         rewards if rewards.exists() else None,
     )
 

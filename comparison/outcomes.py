@@ -36,7 +36,7 @@ class Outcome:
 
     def quality(self) -> Array:
         """Gives the quality (N, P, S)."""
-        return np.stack([_by_seed([one.quality for one in seeds]) for seeds in self.scores.values()], axis=1)
+        return np.stack([self.quality_of(asked) for asked in self.scores], axis=1)
 
     def utility_of(self, asked: Combination) -> Array:
         """Gives the utility under one preference (N, S)."""
@@ -45,6 +45,10 @@ class Outcome:
     def preference_of(self, answered: Combination, asked: Combination) -> Array:
         """Gives the score on what `asked` asks for, of the answers that were given for `answered` (N, S)."""
         return _by_seed([one.preference(asked) for one in self.scores[answered]])
+
+    def quality_of(self, answered: Combination) -> Array:
+        """Gives the quality of the answers that were given for `answered` (N, S)."""
+        return _by_seed([one.quality for one in self.scores[answered]])
 
     def dimension(self, name: str) -> Array:
         """Gives the score on one dimension, under the preferences that ask for it (N, P', S)."""

@@ -100,17 +100,20 @@ def name_of(rule: str | Rule) -> str | None:
 
 
 def uniform_log_weights(asked: Tensor) -> Tensor:
-    """The uniform mixture: `log(1/n)` for each of the n experts with `asked > 0`, -inf for the others.
+    """The uniform mixture: `log(asked/n)` for each of the n experts with `asked > 0`, -inf for the others.
+
+    Who is asked for alike weighs alike, and half an intensity is half the weight: under `anchored` half of the way from
+    the base to the expert, under the other rules, which normalise, half as much as the others.
 
     Args:
-        asked: (..., K), how much each expert is asked for; only its sign counts here.
+        asked: (..., K), how much each expert is asked for, in [0, 1].
 
     Returns:
         Log-weights, (..., K), floating point.
     """
     floating = asked if asked.is_floating_point() else asked.float()
     count = (asked > 0).sum(dim=-1, keepdim=True).to(floating.dtype)  # (..., 1)
-    return (-count.log()).expand_as(floating).masked_fill(asked <= 0, -torch.inf)
+    return (floating.log() - count.log()).masked_fill(asked <= 0, -torch.inf)
 
 
 def _log_shares(expert_logprobs: Tensor, log_weights: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ Knows tensors. Does not know who computed them.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -30,6 +30,19 @@ class Step:
     log_weights: Tensor
     base_logprobs: Tensor
     expert_logprobs: Tensor
+
+    @classmethod
+    def of_base(cls, base_logprobs: Tensor, experts: int) -> "Step":
+        """Gives the step at which nobody reads but the base (B, V); K is `experts`."""
+        nobody = base_logprobs.new_full((len(base_logprobs), experts), -torch.inf)
+        everybody = base_logprobs.unsqueeze(1).expand(-1, experts, -1)
+        return cls(base_logprobs, nobody, base_logprobs, everybody)
+
+    def only(self, mixed: Tensor) -> "Step":
+        """Gives the step in which the other requests than `mixed` (B,), bool, hear the base alone."""
+        chosen = mixed.unsqueeze(-1)  # (B, 1)
+        spoken = torch.where(chosen, self.logprobs, self.base_logprobs)
+        return replace(self, logprobs=spoken, log_weights=self.log_weights.masked_fill(~chosen, -torch.inf))
 
     def require_numbers(self, names: Sequence[str]) -> None:
         """Refuses a distribution that is none.
@@ -73,6 +86,25 @@ class Rollout:
     tokens: Tensor
     mask: Tensor
     logprobs: Tensor
+
+    @classmethod
+    def empty(cls, input_ids: Tensor) -> "Rollout":
+        """Gives the rollout to prompts (B, T) of which nothing is written yet."""
+        nothing = input_ids[:, :0]
+        return cls(nothing, nothing, nothing.to(torch.float32))
+
+    def extended(self, stage: "Rollout", places: Sequence[int], pad_id: int) -> "Rollout":
+        """Gives the rollout with a stage (b, s) behind it, of the requests at these places; the others have ended."""
+        kept = torch.tensor(places, device=self.tokens.device)
+        columns = []
+        for ours, theirs, nothing in (
+            (self.tokens, stage.tokens, pad_id),
+            (self.mask, stage.mask, 0),
+            (self.logprobs, stage.logprobs, 0.0),
+        ):
+            wide = theirs.new_full((len(ours), theirs.shape[-1]), nothing).index_copy(0, kept, theirs)
+            columns.append(torch.cat([ours.to(wide), wide], dim=-1))
+        return Rollout(*columns)
 
     @classmethod
     def of(cls, emitted: Iterable[Emitted[Step]]) -> "Rollout":

@@ -13,6 +13,8 @@ from scipy import stats
 
 Array = NDArray[np.float64]
 
+RESAMPLES = 4000
+"""How many times prompts are drawn anew for an interval."""
 TIE = 1e-9
 """Scores closer than this differ by rounding alone."""
 
@@ -50,7 +52,7 @@ def prompt_means(values: ArrayLike) -> Array:
     return array.reshape(len(array), -1).mean(axis=1)
 
 
-def estimate(values: ArrayLike, *, confidence: float = 0.95, resamples: int = 4000, seed: int = 0) -> Estimate:
+def estimate(values: ArrayLike, *, confidence: float = 0.95, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
     """Gives the mean over prompts with its bootstrap percentile interval.
 
     The percentiles are widened for few prompts, to `Φ(√(n/(n−1)) · t_{n−1}(α/2))` (Hesterberg, arXiv 1411.5279,
@@ -114,6 +116,32 @@ def win_rate(ours: ArrayLike, theirs: ArrayLike, *, confidence: float = 0.95, se
     prompt_means(gap)  # refuses what is no number before a comparison makes one of it
     wins = np.where(np.abs(gap) < TIE, 0.5, gap > 0)
     return estimate(wins, confidence=confidence, seed=seed)
+
+
+def ratio(ours: ArrayLike, theirs: ArrayLike, *, confidence: float = 0.95, seed: int = 0) -> Estimate:
+    """Gives the ratio of the two means, `Σ ours / Σ theirs`, numerator and denominator resampled together by prompt.
+
+    The interval means something only where that of `theirs` is clear of zero.
+
+    Args:
+        ours: One row for each prompt (N, ...).
+        theirs: For the same prompts in the same order (N, ...).
+        confidence: How often the interval shall hold the truth.
+        seed: Of the bootstrap's draws.
+
+    Raises:
+        ValueError: If the numbers of prompts differ, values are missing or not finite, or the mean of theirs is zero.
+    """
+    _require_same(len(np.asarray(ours)), len(np.asarray(theirs)), "prompts")
+    over, under = prompt_means(ours), prompt_means(theirs)
+    if under.mean() == 0:
+        raise ValueError("a ratio must have a denominator other than zero, got a mean of zero")
+    drawn = _draws(len(over), RESAMPLES, seed)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        resampled = over[drawn].mean(axis=1) / under[drawn].mean(axis=1)  # (resamples,)
+    low, high = np.nanquantile(resampled, _tails(len(over), confidence))
+    mean = float(over.mean() / under.mean())
+    return Estimate(mean, min(float(low), mean), max(float(high), mean))
 
 
 @lru_cache(maxsize=4)

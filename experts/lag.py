@@ -3,7 +3,6 @@
 Knows tensors and a cache. Does not know who decides when experts are read.
 """
 
-import copy
 from dataclasses import dataclass
 
 import torch
@@ -54,10 +53,3 @@ class Lag:
         """The lag of these requests alone (b,); the old one must not be used again."""
         self.cache.batch_select_indices(requests)
         return Lag(self.cache, self.unread[requests], self.divergence[requests], self.age[requests])
-
-    def widened(self, repeats: int) -> "Lag":
-        """The lag of each request `repeats` times; the old one stays as it is."""
-        cache = copy.deepcopy(self.cache)
-        cache.batch_repeat_interleave(repeats)
-        numbers = (one.repeat_interleave(repeats, dim=0) for one in (self.unread, self.divergence, self.age))
-        return Lag(cache, *numbers)

@@ -1,9 +1,10 @@
-"""Puts a bundle together that has no controller yet: base, experts, rewards, and a reader of preferences.
+"""Puts a bundle together that has no controller of its own yet: base, experts, rewards, and a reader of preferences.
 
     python -m pcm --config configs/miniature/bundle.yaml
 
 Trains the reader on texts with what they ask for. The bundle answers as the uniform mixture; `pcm.train` gives it a
-controller. Composes: knows where everything lies, not how any of it works.
+controller, or `--controller` one that was trained beside other experts. Composes: knows where everything lies, not how
+any of it works.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from decoding.dimension import Dimension
 from experts.bank import ExpertBank
 from mixture import Mixture
+from pcm.forms import load_controller
 from pcm.reader_training import read_examples, train_reader
 
 
@@ -38,35 +40,43 @@ def read_dimensions(path: Path) -> tuple[Dimension, ...]:
 def assemble(
     base: str,
     experts: Path,
-    dimensions: Path,
+    dimensions: Path | list[Path],
     preferences: Path,
     output: Path,
     rewards: Path | None = None,
+    controller: Path | None = None,
     rule: str = "anchored",
     steps: int = 1500,
     seed: int = 0,
 ) -> None:
-    """Write a bundle without a controller.
+    """Write a bundle without a controller, or with one that was trained beside other experts.
 
     Args:
         base: folder of the base model.
         experts: folder with one PEFT adapter for each dimension.
-        dimensions: YAML with `dimensions: {name: {description, opposite}}`, in the experts' order.
-        preferences: folder with `train.jsonl` and `validation.jsonl`, rows `{"text", "asked": {name: intensity}}`.
+        dimensions: YAML with `dimensions: {name: {description, opposite}}`, in the experts' order; several files count
+            on.
+        preferences: folder with `train.jsonl` and `validation.jsonl`, rows `{"text", "asked": {name: intensity}}`. A
+            dimension that none of them asks for is understood by its description.
         output: the bundle.
         rewards: folder with one reward adapter for each dimension and one for quality.
+        controller: folder of a bundle whose controller takes these experts in without training.
         rule: name of the mixing rule.
         steps: of the reader's training.
         seed: of the reader's training.
     """
-    known = read_dimensions(dimensions)
+    files = dimensions if isinstance(dimensions, list) else [dimensions]
+    known = tuple(dimension for file in files for dimension in read_dimensions(file))
     tokenizer = AutoTokenizer.from_pretrained(base)
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     bank = ExpertBank.load(model, {dimension.name: experts / dimension.name for dimension in known})
     texts = [read_examples(preferences / f"{split}.jsonl") for split in ("train", "validation")]
-    reader = train_reader(tokenizer, known, *texts, seed=seed, steps=steps)
+    spoken = {name for split in texts for text in split for name in text.asked}
+    reader = train_reader(tokenizer, [one for one in known if one.name in spoken], *texts, seed=seed, steps=steps)
+    reader.dimensions = known  # what no text asks for is heard by its description
     provenance = {"reader": {"steps": steps, "seed": seed}}
-    Mixture(bank, tokenizer, known, rule, reader=reader).save(output, provenance, rewards=rewards)
+    pcm = None if controller is None else load_controller(controller / "pcm")
+    Mixture(bank, tokenizer, known, rule, pcm, reader).save(output, provenance, rewards=rewards)
 
 
 if __name__ == "__main__":

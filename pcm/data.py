@@ -7,6 +7,7 @@ alone: a run that is taken up again draws what it would have drawn.
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -41,9 +42,19 @@ class Preferences:
         dimensions: the K dimensions; two that are each other's opposite are one axis, a lone one is an axis too.
         whole: chance that every axis is asked for; otherwise one to all but one of them.
         plain: chance that all intensities are 1; otherwise Dirichlet shares (largest 1) or uniform ones, evenly.
+        withheld: names joined by +, such as `friendly+concise`: what asks for all of them at once is never drawn.
+
+    Raises:
+        ValueError: if something unknown is withheld, or everything that asks for one pole of each axis.
     """
 
-    def __init__(self, dimensions: Sequence[Dimension], whole: float = 0.7, plain: float = 0.75) -> None:
+    def __init__(
+        self,
+        dimensions: Sequence[Dimension],
+        whole: float = 0.7,
+        plain: float = 0.75,
+        withheld: Sequence[str] = (),
+    ) -> None:
         names = [dimension.name for dimension in dimensions]
         self.axes: list[list[int]] = []
         for index, dimension in enumerate(dimensions):
@@ -51,21 +62,36 @@ class Preferences:
             if index <= other:
                 self.axes.append(sorted({index, other}))
         self.count, self.whole, self.plain = len(names), whole, plain
+        if unknown := sorted({part for one in withheld for part in one.split("+")} - set(names)):
+            raise ValueError(f"what is withheld must be of {', '.join(names)} joined by +, got {', '.join(unknown)}")
+        self.withheld = [{names.index(part) for part in one.split("+")} for one in withheld]
+        everything = (poles[::-1] for poles in product(*reversed(self.axes)))  # the first axis changes fastest
+        self.whole_ones = [poles for poles in everything if self.allowed(poles)]
+        if not self.whole_ones:
+            raise ValueError(f"some preference for a pole of each axis must be left, got all withheld by {withheld}")
+
+    def allowed(self, poles: Sequence[int]) -> bool:
+        """Whether nothing withheld is among the asked poles."""
+        return not any(held <= set(poles) for held in self.withheld)
 
     def combination(self, number: int) -> Tensor:
         """Gives the asked poles (K,) of one of the ∏ |axis| full combinations, counted round and round."""
         asked = torch.zeros(self.count)
-        for axis in self.axes:
-            asked[axis[number % len(axis)]] = 1.0
-            number //= len(axis)
+        asked[list(self.whole_ones[number % len(self.whole_ones)])] = 1.0
         return asked
 
-    def draw(self, generator: torch.Generator) -> Tensor:
-        """Gives one preference (K,), with values in (0, 1] at the asked poles."""
+    def poles(self, generator: torch.Generator) -> list[int]:
+        """Gives the asked poles of one preference."""
         axes = torch.randperm(len(self.axes), generator=generator).tolist()
         if len(axes) > 1 and chance(generator) >= self.whole:
             axes = axes[: 1 + below(len(axes) - 1, generator)]
-        poles = [self.axes[axis][below(len(self.axes[axis]), generator)] for axis in axes]
+        return [self.axes[axis][below(len(self.axes[axis]), generator)] for axis in axes]
+
+    def draw(self, generator: torch.Generator) -> Tensor:
+        """Gives one preference (K,), with values in (0, 1] at the asked poles."""
+        poles = self.poles(generator)
+        while not self.allowed(poles):
+            poles = self.poles(generator)
         asked = torch.zeros(self.count)
         asked[poles] = self.intensities(len(poles), generator)
         return asked
@@ -150,6 +176,8 @@ class PromptsAndPreferences(LightningDataModule):
         validation_pairs: pairs of the validation: its first prompts, each with the next full combination.
         validation_batch: pairs decoded at once.
         seed: of prompts and preferences.
+        withheld: names joined by +, such as `friendly+concise`, that are never asked for together: to see what a
+            controller makes of combinations that it has not met.
     """
 
     def __init__(
@@ -162,9 +190,10 @@ class PromptsAndPreferences(LightningDataModule):
         validation_pairs: int = 128,
         validation_batch: int = 64,
         seed: int = 0,
+        withheld: list[str] | None = None,
     ) -> None:
         super().__init__()
-        self.preferences = Preferences(dimensions)
+        self.preferences = Preferences(dimensions, withheld=withheld or ())
         self.train, self.validation = train, validation
         self.pairs, self.iterations, self.seed = pairs, iterations, seed
         self.validation_pairs, self.validation_batch = validation_pairs, validation_batch

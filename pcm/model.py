@@ -19,7 +19,8 @@ class PreferenceControlModel(Controller):
 
     After 2407.04181 (section 3), with the base's own states as the trunk unless it gets a language model of its own,
     and one shared scorer instead of an output for each expert, so that experts can be added, dropped and reordered.
-    The last layer starts at zero: an untrained controller is exactly the uniform mixture over the asked experts.
+    The last layer starts at zero: an untrained controller is exactly the uniform mixture over the asked experts. Its
+    weights are multiples of that one's, so that what is asked for half as much starts from half the weight.
 
     Args:
         hidden_size: size H of the trunk's states.
@@ -88,35 +89,36 @@ class PreferenceControlModel(Controller):
 
 
 def share_log_weights(scores: Tensor, asked: Tensor) -> Tensor:
-    """Gives log-weights that sum to one over the asked experts (..., K): log_softmax of the scores.
+    """Gives log-weights whose shares are softmax(score + log asked) over the asked experts (..., K).
+
+    They sum to what the uniform mixture's do, which is one where everything is asked for in full.
 
     Args:
         scores: one score for each expert (..., K).
-        asked: (..., K); -inf is returned where it is zero.
+        asked: how much each is asked for (..., K); -inf is returned where it is zero.
     """
-    unasked = asked <= 0
+    unasked, asked = asked <= 0, asked.to(scores.dtype)
     # A finite floor keeps the gradient finite where a row asks for nothing.
     floored = scores.masked_fill(unasked, torch.finfo(scores.dtype).min)
-    uniform = uniform_log_weights(asked.to(scores.dtype))
-    # Written as the uniform mixture plus a change: equal scores give log(1/n) to the last bit.
+    # Written as the uniform mixture plus a change: equal scores give it to the last bit.
     centred = scores - floored.amax(-1, keepdim=True)
-    total = (centred.masked_fill(unasked, -torch.inf).exp()).sum(-1, keepdim=True)
-    members = (asked > 0).sum(-1, keepdim=True).clamp_min(1)
-    change = centred - (total / members).clamp_min(torch.finfo(scores.dtype).tiny).log()
-    return (uniform + change).masked_fill(unasked, -torch.inf)
+    total = (asked * centred.masked_fill(unasked, -torch.inf).exp()).sum(-1, keepdim=True)
+    tiny = torch.finfo(scores.dtype).tiny
+    change = centred - (total / asked.sum(-1, keepdim=True).clamp_min(tiny)).clamp_min(tiny).log()
+    return (uniform_log_weights(asked) + change).masked_fill(unasked, -torch.inf)
 
 
 def gate_log_weights(scores: Tensor, asked: Tensor, max_gate: float) -> Tensor:
-    """Gives log of the independent gates w = max_gate · sigmoid(score + logit(1 / (n · max_gate))) (..., K).
+    """Gives log of the independent gates w = asked · max_gate · sigmoid(score + logit(1 / (n · max_gate))) (..., K).
 
     Args:
         scores: one score for each expert (..., K).
-        asked: (..., K); n is the number of asked experts, -inf is returned where it is zero.
-        max_gate: the bound of a gate, above 1.
+        asked: how much each is asked for (..., K); n is how many are, -inf is returned where it is zero.
+        max_gate: the bound of a gate that is asked for in full, above 1.
     """
     unasked = asked <= 0
     members = (~unasked).sum(-1, keepdim=True).clamp_min(1).to(scores.dtype)
     offset = -torch.log(members * max_gate - 1.0)  # logit(1 / (n · max_gate))
-    # log w = log(1/n) + change; the change is exactly zero at score zero, whatever the rounding of the offset.
+    # log w = log(asked/n) + change; the change is exactly zero at score zero, whatever the rounding of the offset.
     change = functional.logsigmoid(scores + offset) - functional.logsigmoid(offset)
     return (uniform_log_weights(asked.to(scores.dtype)) + change).masked_fill(unasked, -torch.inf)

@@ -4,7 +4,8 @@ Knows the controller and, as objects handed in, the frozen mixture, its readers 
 these come from. The frozen models stay outside the module tree, so a checkpoint holds the controller alone; every
 draw is a function of (seed, iteration, row), so a run that is taken up again needs no generator's state.
 
-Departures from 2407.04181: the reward is multiplied by a judged quality and pays for leaving the base (KL).
+Departures from 2407.04181: the reward is a sum over what is asked, as much of each as is asked, instead of a mean; it
+is multiplied by a judged quality and pays for leaving the base (KL).
 """
 
 import math
@@ -43,7 +44,8 @@ class ControllerTraining(LightningModule):
         warmup: iterations.
         objective: what the passes make small: `rebel`, `ppo` or `dpo`, see `pcm.objective`.
         eta: η of the objective, nats of log-ratio for each unit of reward.
-        beta: reward paid for each nat of KL(mixture‖base), summed over the response.
+        beta: reward paid for each nat of KL(mixture‖base), summed over the response; what one asked dimension is worth
+            at most is 1.
         passes: passes over the responses of an iteration.
         minibatches: optimizer steps in a pass.
         clip: largest norm of a gradient.
@@ -64,7 +66,7 @@ class ControllerTraining(LightningModule):
         warmup: int = 5,
         objective: str = "rebel",
         eta: float = 4.0,
-        beta: float = 0.005,
+        beta: float = 0.015,
         passes: int = 4,
         minibatches: int = 4,
         clip: float = 1.0,

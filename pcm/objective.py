@@ -51,17 +51,17 @@ def relative_rewards(raw: Tensor, reference: Tensor) -> Tensor:
 
 
 def utility(relative: Tensor, quality: Tensor, asked: Tensor) -> Tensor:
-    """Gives r̄_quality · Σ_k λ_k r̄_k with λ = asked / Σ asked (N,), in [0, 1].
+    """Gives r̄_quality · Σ_k λ_k r̄_k with λ = asked (N,), in [0, Σ λ].
 
-    After 2407.04181 (the mean over the asked dimensions), times a quality: what is wrong is worth nothing.
+    After 2407.04181 (the mean over the asked dimensions), times a quality: what is wrong is worth nothing. λ is not
+    normalised: half an intensity is worth half the effort, which the price of leaving the base measures.
 
     Args:
         relative: r̄ of each dimension (N, K); read only where it is asked for.
         quality: r̄ of the answer itself (N,).
-        asked: how much each dimension is asked for (N, K), somewhere above zero in each row.
+        asked: how much each dimension is asked for (N, K).
     """
-    shares = asked / asked.sum(-1, keepdim=True)
-    return quality * (shares * relative).sum(-1)
+    return quality * (asked * relative).sum(-1)
 
 
 class Comparison(NamedTuple):

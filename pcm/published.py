@@ -39,7 +39,7 @@ class PublishedControlModel(Controller):
         Args:
             hidden: the trunk's state (..., H).
             behaviour: not used.
-            asked: how much each expert is asked for (..., K); only whether it is above zero matters here.
+            asked: how much each expert is asked for (..., K).
 
         Raises:
             ValueError: if there is another number of experts.

@@ -17,6 +17,7 @@ from transformers import Cache, DynamicCache, PreTrainedModel
 from decoding.loop import StepLike
 from decoding.rules import anchored, uniform_log_weights
 from experts.bank import ExpertBank
+from experts.lag import Lag
 from experts.rows import Rows
 from mixture import Mixture, State
 
@@ -184,7 +185,9 @@ class MixtureServer:
         )
         wide.cache = widened(state.cache, repeats)
         if state.lag is not None:
-            wide.lag = state.lag.widened(repeats)
+            lag = state.lag
+            numbers = (one.repeat_interleave(repeats, dim=0) for one in (lag.unread, lag.divergence, lag.age))
+            wide.lag = Lag(widened(lag.cache, repeats), *numbers)
         return wide
 
     def modules(self) -> list[nn.Module]:

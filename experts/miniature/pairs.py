@@ -22,7 +22,8 @@ from decoding.conversation import encode
 from experts.miniature.annotator import QUALITY, prefers_first
 from experts.miniature.corpus import Prompt, prompts
 from experts.miniature.judge import Verdict, judge
-from experts.miniature.world import dimension_data
+from experts.miniature.world import dimension_data, reserved_dimensions
+from experts.names import listed
 
 Spoil = Callable[[str, random.Random], str]
 TEMPERATURES = (1.0, 1.0, 1.3, 1.6)  # of the answers drawn for each prompt; the last ones go wrong more often
@@ -164,6 +165,7 @@ def make_pairs(
     base: Path = Path("build/miniature/base"),
     output: Path = Path("build/miniature/pairs"),
     *,
+    names: list[str] | str | None = None,
     count: int = 3600,
     held_out: int = 400,
     rounds: int = 2,
@@ -176,21 +178,28 @@ def make_pairs(
     Args:
         base: the folder of the base model.
         output: gets `NAME/train.jsonl` and `NAME/validation.jsonl`, rows `{"prompt", "chosen", "rejected"}`.
+        names: what is compared, a list or `one,another`; every dimension and quality without it, but not the reserved
+            ones, `excited` and `cautious`, which must be named.
         count: training pairs a dimension.
         held_out: pairs a dimension, on validation questions, that only measure the reward model.
         rounds: answers drawn for each prompt at each temperature.
         questions: how many prompts of a split are answered; all without it.
         max_new_tokens: longest answer.
         seed: of the answers and the annotator.
+
+    Raises:
+        ValueError: if the annotator does not know a name.
     """
+    compared = listed(names) or [*dimension_data()["dimensions"], QUALITY]
+    if unknown := sorted({*compared} - {*dimension_data()["dimensions"], *reserved_dimensions(), QUALITY}):
+        raise ValueError(f"the annotator must know what to compare, got {', '.join(unknown)}")
     tokenizer = AutoTokenizer.from_pretrained(base)
     model = LlamaForCausalLM.from_pretrained(base).eval()
     torch.manual_seed(seed)
-    names = [*dimension_data()["dimensions"], QUALITY]
     for split, number in (("train", count), ("validation", held_out)):
         asked = prompts(split)[:questions]
         pool = answer_pool(model, tokenizer, asked, rounds=rounds, max_new_tokens=max_new_tokens)
-        for name in names:
+        for name in compared:
             rng = random.Random(f"pairs {split} {name} {seed}")
             rows = labelled(name, asked, pool, number, rng)
             _write(output / name / f"{split}.jsonl", rows, tokenizer)

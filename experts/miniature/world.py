@@ -164,3 +164,10 @@ def dimension_data() -> Mapping:
     """Axes, dimensions with descriptions and phrasings, joiners and frames, as `dimensions.yaml` holds them."""
     data: Mapping = yaml.safe_load((_DATA / "dimensions.yaml").read_text("utf-8"))
     return data
+
+
+@cache
+def reserved_dimensions() -> Mapping:
+    """The dimensions for experts that come later, with descriptions, as `reserved.yaml` holds them."""
+    dimensions: Mapping = yaml.safe_load((_DATA / "reserved.yaml").read_text("utf-8"))["dimensions"]
+    return dimensions

@@ -11,10 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from pcm.gate.head import QUANTILES, Gate
-
-LONGEST = 8
-"""The most tokens without experts that a gate is fitted to; at a budget of an eighth that is the mean."""
+from pcm.gate.head import LONGEST, QUANTILES, Gate
 
 
 @dataclass(frozen=True)

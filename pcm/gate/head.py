@@ -15,6 +15,8 @@ from torch.nn import functional
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 NUMBERS = 4
 """Beside the state: entropy, log-probability of the likeliest token, divergence of the last mixed step, and its age."""
+LONGEST = 8
+"""The most tokens without experts that a gate knows of; at a budget of an eighth that is the mean."""
 QUANTILES = 101
 
 
@@ -56,6 +58,19 @@ class Gate(nn.Module):
         below = min(int(place), QUANTILES - 2)
         low, high = self.quantiles[below : below + 2].tolist()
         return float(low + (place - below) * (high - low))
+
+    def opens(self, base_logprobs: Tensor, hidden: Tensor, divergence: Tensor, age: Tensor, budget: float) -> Tensor:
+        """Gives which requests to mix at a token (B,), bool: those that never were, and what seems worth it.
+
+        Args:
+            base_logprobs: the base's distribution (B, V).
+            hidden: the base's state (B, H).
+            divergence: KL(mixture‖base) of the last step that was mixed, nats (B,).
+            age: how many tokens ago that was (B,), infinite where there was none.
+            budget: the share of tokens to mix, about.
+        """
+        foreseen = self(hidden, spread(base_logprobs), divergence, age.clamp(max=LONGEST))  # (B,)
+        return (foreseen > self.threshold(budget)) | age.isinf()
 
     def save(self, folder: str | Path) -> None:
         """Writes `config.json` and `model.safetensors` into a folder."""

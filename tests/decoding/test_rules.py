@@ -146,9 +146,9 @@ def test_the_gradient_of_every_rule_is_right(base: Tensor, experts: Tensor) -> N
         assert torch.autograd.gradcheck(lambda w, mixed=rule: mixed(base, experts, w), (weights,))
 
 
-def test_uniform_weights_are_equal_over_the_asked_experts_only() -> None:
-    asked = torch.tensor([[1.0, 0.0, 0.2, -0.5], [0.5, 1.0, 1.0, 1.0]])
-    expected = torch.tensor([[0.5, 0.0, 0.5, 0.0], [0.25, 0.25, 0.25, 0.25]])
+def test_uniform_weights_are_as_large_as_asked_over_the_asked_experts_only() -> None:
+    asked = torch.tensor([[1.0, 0.0, 0.2, -0.5], [0.5, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0]])
+    expected = torch.tensor([[0.5, 0.0, 0.1, 0.0], [0.125, 0.25, 0.25, 0.25], [0.0, 0.0, 0.0, 0.0]])
     torch.testing.assert_close(uniform_log_weights(asked).exp(), expected)
     assert uniform_log_weights(asked > 0).is_floating_point()
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evaluation.intervals import Estimate, difference, estimate, win_rate
+from evaluation.intervals import Estimate, difference, estimate, ratio, win_rate
 
 
 def test_equal_values_leave_no_doubt():
@@ -88,3 +88,16 @@ def test_what_cannot_be_an_estimate_is_refused():
         estimate([0.0], confidence=95)
     with pytest.raises(ValueError, match="resamples must be at least 1, got 0"):
         estimate([0.0], resamples=0)
+
+
+def test_a_ratio_resamples_both_sides_together():
+    theirs = np.random.default_rng(0).uniform(0.5, 1.5, 40)
+    half = ratio(theirs / 2, theirs)
+    assert (half.mean, half.low, half.high) == pytest.approx((0.5, 0.5, 0.5))
+    noisy = ratio(theirs[::-1] / 2, theirs)
+    assert noisy.mean == pytest.approx(0.5)
+    assert noisy.low < 0.45 < 0.55 < noisy.high
+    with pytest.raises(ValueError, match="other than zero"):
+        ratio([1.0, 2.0], [-1.0, 1.0])
+    with pytest.raises(ValueError, match="same prompts, got 1 and 2"):
+        ratio([1.0], [1.0, 2.0])

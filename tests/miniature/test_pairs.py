@@ -7,7 +7,7 @@ import pytest
 from experts.miniature.corpus import prompts
 from experts.miniature.grammar import Speaker, Style
 from experts.miniature.judge import judge
-from experts.miniature.pairs import SPOILS, Answer, astray, labelled, spoiled
+from experts.miniature.pairs import SPOILS, Answer, astray, labelled, make_pairs, spoiled
 from experts.miniature.world import topic_named, topics
 
 TOPIC = "a volcano"
@@ -56,3 +56,8 @@ def test_the_annotator_mostly_chooses_the_better_answer():
         )
         > 180
     )
+
+
+def test_an_annotator_is_not_asked_about_what_nobody_knows(tmp_path):
+    with pytest.raises(ValueError, match="must know what to compare, got loud"):
+        make_pairs(tmp_path / "base", tmp_path, names="friendly, loud, excited")

@@ -39,6 +39,23 @@ def test_full_combinations_come_round():
     assert torch.equal(preferences.combination(1), preferences.combination(5))
 
 
+def test_what_is_withheld_is_never_asked_for_together_and_the_rest_still_is():
+    names = [dimension.name for dimension in DIMENSIONS]
+    first, second = (names.index(name) for name in ("elementary", "concise"))
+    preferences, generator = Preferences(DIMENSIONS, withheld=["elementary+concise"]), torch.Generator().manual_seed(0)
+    drawn = torch.stack([preferences.draw(generator) for _ in range(400)]) > 0
+    assert not bool((drawn[:, first] & drawn[:, second]).any())
+    assert bool(drawn[:, first].any())
+    assert bool(drawn[:, second].any())
+    whole = torch.stack([preferences.combination(number) for number in range(12)]) > 0
+    assert not bool((whole[:, first] & whole[:, second]).any())
+    assert len({tuple(one.tolist()) for one in whole}) == 3  # of four
+    with pytest.raises(ValueError, match="got loud"):
+        Preferences(DIMENSIONS, withheld=["friendly+loud"])
+    with pytest.raises(ValueError, match="must be left"):
+        Preferences(DIMENSIONS, withheld=["friendly"])
+
+
 def test_a_batch_depends_on_seed_iteration_and_rank_alone():
     def batch(iteration: int, seed: int = 0, rank: int = 0) -> tuple[str, list]:
         drawn = Iterations(PROMPTS, Preferences(DIMENSIONS), 4, seed, rank, processes=2)[iteration]

@@ -28,11 +28,11 @@ class Told(Gate):
 
     def __init__(self, opens: Tensor) -> None:
         super().__init__(32)
-        self.opens, self.steps = opens, 0
+        self.told, self.steps = opens, 0
 
     def forward(self, hidden: Tensor, spread: Tensor, divergence: Tensor, age: Tensor) -> Tensor:
         self.steps += 1
-        return self.opens[:, self.steps - 2].double() if self.steps > 1 else torch.zeros(len(self.opens))
+        return self.told[:, self.steps - 2].double() if self.steps > 1 else torch.zeros(len(self.told))
 
     def threshold(self, budget: float) -> float:
         return 0.5

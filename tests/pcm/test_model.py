@@ -55,17 +55,20 @@ def test_what_is_not_asked_gets_zero_and_what_is_asked_does_not(rule):
     assert torch.equal(weights > 0, ASKED > 0)
 
 
-def test_shares_sum_to_one_and_gates_stay_below_their_bound():
+def test_shares_sum_to_what_is_asked_and_gates_stay_below_their_bound():
     hidden, features = inputs()
-    torch.testing.assert_close(trained("logit")(hidden, features, ASKED).exp().sum(-1), torch.ones(3).double())
-    gates = gate_log_weights(torch.full((1, 2), 50.0), torch.ones(1, 2), max_gate=3.0).exp()
-    torch.testing.assert_close(gates, torch.full((1, 2), 3.0))
+    summed = trained("logit")(hidden, features, ASKED).exp().sum(-1)
+    torch.testing.assert_close(summed, torch.tensor([2.4 / 3, 0.2, 1.0]).double())
+    gates = gate_log_weights(torch.full((1, 2), 50.0), torch.tensor([[1.0, 0.5]]), max_gate=3.0).exp()
+    torch.testing.assert_close(gates, torch.tensor([[3.0, 1.5]]))
 
 
-def test_a_gate_follows_its_formula():
-    score, asked = torch.tensor([[0.7, -0.2]]), torch.ones(1, 2)
+def test_shares_and_gates_follow_their_formulas():
+    score, asked = torch.tensor([[0.7, -0.2]]), torch.tensor([[1.0, 0.5]])
     offset = torch.logit(torch.tensor(1 / (2 * 3.0)))
-    torch.testing.assert_close(gate_log_weights(score, asked, 3.0).exp(), 3.0 * torch.sigmoid(score + offset))
+    torch.testing.assert_close(gate_log_weights(score, asked, 3.0).exp(), asked * 3.0 * torch.sigmoid(score + offset))
+    shares = share_log_weights(score, asked).softmax(-1)
+    torch.testing.assert_close(shares, (score + asked.log()).softmax(-1))
 
 
 @pytest.mark.parametrize("weigh", [share_log_weights, lambda scores, asked: gate_log_weights(scores, asked, 3.0)])

@@ -44,11 +44,11 @@ def test_a_response_like_the_reference_is_worth_half_whatever_the_judges_unit():
     assert float(relative_rewards(torch.tensor(1.0), torch.tensor(-1.0))) > 0.85
 
 
-def test_utility_is_quality_times_the_weighted_mean_of_what_is_asked():
-    relative = torch.tensor([[0.2, 0.9, 0.6], [0.2, 0.9, 0.6]])
-    asked = torch.tensor([[0.0, 1.0, 0.5], [1.0, 0.0, 0.0]])
-    found = utility(relative, torch.tensor([0.5, 1.0]), asked)
-    torch.testing.assert_close(found, torch.tensor([0.5 * (2 / 3 * 0.9 + 1 / 3 * 0.6), 0.2]))
+def test_utility_is_quality_times_the_weighted_sum_of_what_is_asked():
+    relative = torch.tensor([[0.2, 0.9, 0.6]]).expand(3, -1)
+    asked = torch.tensor([[0.0, 1.0, 0.5], [1.0, 0.0, 0.0], [0.25, 0.0, 0.0]])
+    found = utility(relative, torch.tensor([0.5, 1.0, 1.0]), asked)
+    torch.testing.assert_close(found, torch.tensor([0.5 * (0.9 + 0.5 * 0.6), 0.2, 0.05]))
 
 
 def comparison(tokens: int = 40, seed: int = 0) -> Comparison:

@@ -1,0 +1,1 @@
+"""Controllers of the same experts, held against each other: training seeds, ablations, experts that came later."""

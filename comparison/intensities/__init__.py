@@ -1,0 +1,1 @@
+"""Intensities: does half a wish have half the effect?"""

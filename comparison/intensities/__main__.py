@@ -1,0 +1,120 @@
+"""Measures whether half a wish has half the effect: each dimension alone, asked for from nothing to all of it.
+
+    python -m comparison.intensities [--bundle bundles/miniature] [--output build/intensities] [--quick]
+
+Leaves report.json, report.md, a picture for each temperature and all answers. Interrupt it as you like: the same
+command goes on. Knows which methods are swept and where everything lies. Does not know how an answer is made.
+"""
+
+import json
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from comparison.archive import Archive
+from comparison.cases import Case, bundle_case, with_questions
+from comparison.chain import answer_all, draws, score_all
+from comparison.command import command_parser, exit_status
+from comparison.decoding import drawn
+from comparison.intensities.curves import Report, curves_of, preferences
+from comparison.intensities.page import page, picture, sheets
+from comparison.methods import Base, Expert, Method, Mixed, controlled_name
+from comparison.page import show
+from comparison.roles import remembering, roles
+from evaluation.plots import save_plot
+
+FIXED = "fixed-uniform"
+QUICK_PROMPTS = 8
+
+
+def sweep(
+    bundle: str = "bundles/miniature",
+    output: Path = Path("build/intensities"),
+    prompts: Path | None = None,
+    scorer: str | None = None,
+    seeds: int = 1,
+    test_prompts: int = 72,
+    max_new_tokens: int = 112,
+    quick: bool = False,
+) -> Report:
+    """Asks for a quarter, a half, three quarters and all of each dimension, and gives the scores.
+
+    Args:
+        bundle: A bundle's folder, or its id on the Hugging Face hub.
+        output: The folder for reports and answers; what an earlier run left there is not done again.
+        prompts: JSONL of your own questions, rows {"messages": [...]}; the miniature world's if not given.
+        scorer: gold, learned or classifier:FOLDER; gold on questions of the miniature world if not given.
+        seeds: Answers drawn at temperature 1.
+        test_prompts: The most questions.
+        max_new_tokens: The most tokens of an answer.
+        quick: Only a few questions: whether everything works.
+
+    Raises:
+        FileNotFoundError: If there is no such bundle or file.
+        ValueError: If the bundle is damaged, or nothing can score the answers.
+    """
+    planned = draws(seeds)
+    case = with_questions(bundle_case(bundle), prompts, None, (QUICK_PROMPTS if quick else test_prompts, 0))
+    judging, _ = roles(case, None if scorer is None else [scorer])
+    judge = remembering(judging, case, output, max_new_tokens)
+    asked, (methods, swept) = preferences(case.mixture.names), _methods(case)
+    archive = _archive(case, output, max_new_tokens)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+        answer_all(methods, asked, planned, archive, max_new_tokens, progress)
+        outcomes = score_all(methods, asked, planned, archive, case.prompts, judge, progress)
+    found = {
+        f"{temperature:g}": curves_of(
+            {name: one[temperature] for name, one in outcomes.items()}, swept, case.mixture.names
+        )
+        for temperature in planned
+    }
+    settings = {
+        "bundle": case.identity,
+        "prompts": len(case.prompts),
+        "seeds": seeds,
+        "judge": judging.partition(":")[0],
+    }
+    report = {"settings": settings | {"max_new_tokens": max_new_tokens}, "temperatures": found}
+    write(report, swept[0], output)
+    return report
+
+
+def _methods(case: Case) -> tuple[list[Method], list[str]]:
+    """Everybody who answers, and the names of those that are asked for every level."""
+    fixed = Mixed(FIXED, replace(case.mixture, pcm=None))
+    swept: list[Method] = [fixed]
+    if case.mixture.pcm is not None:
+        swept = [Mixed(controlled_name(case.mixture), case.mixture), fixed]
+    alone = [Expert(case.mixture, name) for name in case.mixture.names]
+    return [Base(case.mixture), *alone, *swept], [one.name for one in swept]
+
+
+def _archive(case: Case, output: Path, max_new_tokens: int) -> Archive:
+    """The answers to these questions by this bundle."""
+    conversations = [one.messages for one in case.prompts]
+    fingerprint = drawn(case.identity, conversations, max_new_tokens)
+    return Archive(output / "answers" / f"{fingerprint:014x}", conversations)
+
+
+def write(report: Report, method: str, output: Path) -> None:
+    """Writes report.json, report.md and the pictures of one method into a folder."""
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    (output / "report.md").write_text(page(report), encoding="utf-8")
+    for temperature in report["temperatures"]:
+        save_plot(picture(report, temperature, method), output / f"intensities-{temperature}.png")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command and gives its exit status: a mistake is one line on standard error."""
+    given = command_parser(sweep, "python -m comparison.intensities").parse_args(arguments)
+    work = partial(sweep, **vars(given))
+    return exit_status(lambda: show(sheets(work())), "stopped; what is finished is kept: the same command goes on")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,45 @@
+"""A bundle put together from folders, with experts that its controller and its texts never met."""
+
+import json
+from pathlib import Path
+
+import torch
+
+from mixture import Mixture
+from pcm.__main__ import assemble
+
+MET = """dimensions:
+  friendly: {opposite: unfriendly, description: The answer is warm and kind.}
+  concise: {description: The answer is short.}
+"""
+LATER = """dimensions:
+  unfriendly: {opposite: friendly, description: The answer is cold and rude.}
+"""
+
+
+def test_a_controller_takes_in_an_expert_that_came_later(tiny_bundle: Path, tmp_path: Path):
+    (tmp_path / "met.yaml").write_text(MET, encoding="utf-8")
+    (tmp_path / "later.yaml").write_text(LATER, encoding="utf-8")
+    rows = [
+        {"text": text, "asked": {name: 1.0}} for text, name in (("be warm", "friendly"), ("keep it short", "concise"))
+    ]
+    for split in ("train", "validation"):
+        lines = "".join(json.dumps(row) + "\n" for row in rows * 4)
+        (tmp_path / f"{split}.jsonl").write_text(lines, encoding="utf-8")
+    assemble(
+        str(tiny_bundle / "base"),
+        tiny_bundle / "experts",
+        [tmp_path / "met.yaml", tmp_path / "later.yaml"],
+        tmp_path,
+        tmp_path / "bundle",
+        controller=tiny_bundle,
+        steps=2,
+    )
+    mixture, trained = Mixture.load(tmp_path / "bundle"), Mixture.load(tiny_bundle)
+    assert mixture.names == ["friendly", "concise", "unfriendly"]
+    assert mixture.reader is not None
+    assert mixture.reader.probabilities(["be warm"]).shape == (1, 3)
+    assert mixture.pcm is not None
+    assert trained.pcm is not None
+    pairs = zip(mixture.pcm.parameters(), trained.pcm.parameters(), strict=True)
+    assert all(torch.equal(*pair) for pair in pairs)

@@ -28,7 +28,7 @@ compare: $(VENV)/.dev ## every method on held-out questions, with soups, mixture
 	$(BIN)/python compare.py --config configs/miniature/compare.yaml
 
 bench: $(VENV)/.dev ## what a mixture costs on this machine, beside soups, PEFT and separate models
-	TORCH_CPP_LOG_LEVEL=ERROR MALLOC_MMAP_THRESHOLD_=4194304 $(BIN)/python -m comparison.bench --profile
+	TORCH_CPP_LOG_LEVEL=ERROR MALLOC_MMAP_THRESHOLD_=4194304 MALLOC_TRIM_THRESHOLD_=8589934592 $(BIN)/python -m comparison.bench --profile
 
 $(VENV)/.decode: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -99,5 +99,6 @@ def test_make_bench_runs_it():
     assert rule is not None
     assert (
         rule[1]
-        == "TORCH_CPP_LOG_LEVEL=ERROR MALLOC_MMAP_THRESHOLD_=4194304 $(BIN)/python -m comparison.bench --profile"
+        == "TORCH_CPP_LOG_LEVEL=ERROR MALLOC_MMAP_THRESHOLD_=4194304 MALLOC_TRIM_THRESHOLD_=8589934592 "
+        "$(BIN)/python -m comparison.bench --profile"
     )

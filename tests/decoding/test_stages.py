@@ -65,3 +65,11 @@ def test_those_that_have_ended_are_not_read_any_more(mixture: Mixture, monkeypat
     rollout = mixture.rollout(input_ids, mask, ASKED, samplings, [])
     assert rollout.mask.sum(-1).tolist() == lengths
     assert read == [4] * STAGE + [2] * STAGE + [1] * STAGE
+
+
+def test_what_has_ended_is_padded_with_what_pads():
+    stage = Rollout(torch.tensor([[5, 6]]), torch.tensor([[1, 1]]), torch.tensor([[-1.0, -2.0]]))
+    first = Rollout.empty(torch.zeros(2, 3, dtype=torch.long)).extended(stage, [1], pad_id=9)
+    assert first.tokens.tolist() == [[9, 9], [5, 6]]
+    assert first.mask.tolist() == [[0, 0], [1, 1]]
+    assert first.logprobs.tolist() == [[0.0, 0.0], [-1.0, -2.0]]

@@ -12,11 +12,12 @@ from torch import Tensor
 from bundle import read_manifest
 from causal_lm import MixtureForCausalLM
 from decoding.sampling import Sampling
+from decoding.step import Rollout
 from experts.rows import Rows
 from mixture import Mixture
 from pcm.gate.__main__ import train_gate
 from pcm.gate.fitting import Answer, fit
-from pcm.gate.head import Gate, require_budget, spread
+from pcm.gate.head import LONGEST, Gate, require_budget, spread
 from pcm.preference import Preference
 
 CONVERSATIONS = [[{"role": "user", "content": text}] for text in ("What is a volcano?", "mountain", "be kind")]
@@ -93,6 +94,40 @@ def test_experts_read_nothing_while_the_gate_is_closed(mixture: Mixture):
     del mixture.bank.read
     prompt = read[0][1]
     assert read == [(1, prompt), (3, prompt), *[(1, 1)] * 4, (3, 4), *[(1, 1)] * 3]
+
+
+class ByState(Gate):
+    """Opens at states that nothing but the request's own text decides."""
+
+    def forward(self, hidden: Tensor, spread: Tensor, divergence: Tensor, age: Tensor) -> Tensor:
+        return (hidden.sum(-1) * 1e3).frac().abs() + 0.1 * divergence.sigmoid() + 0.01 * age
+
+    def threshold(self, budget: float) -> float:
+        return 0.6
+
+
+def test_a_rollout_whose_requests_leave_early_is_spared_the_same(mixture: Mixture):
+    """Whoever stays keeps its own base cache, its own unread tokens and its own last divergence."""
+    mixture.gate, mixture.budget = ByState(32), 0.5
+    ids, mask = mixture.encode(CONVERSATIONS)
+    samplings = [Sampling(1.0, max_new_tokens=length) for length in (30, 5, 20)]
+
+    def generators() -> list[torch.Generator]:
+        return [torch.Generator().manual_seed(seed) for seed in range(3)]
+
+    whole = Rollout.of(mixture.emit(ids, mask, ASKED, samplings, generators()))
+    staged = mixture.rollout(ids, mask, ASKED, samplings, generators())
+    assert torch.equal(staged.tokens, whole.tokens)
+    torch.testing.assert_close(staged.logprobs, whole.logprobs)
+
+
+def test_an_old_step_is_as_old_as_the_oldest_that_the_gate_knows():
+    gate = Gate(4)
+    base, hidden = torch.randn(2, 6).log_softmax(-1), torch.randn(1, 4).expand(2, -1)
+    seen: list[Tensor] = []
+    gate.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[3]))
+    gate.opens(base, hidden, torch.zeros(2), torch.tensor([3.0, 100.0]), 0.5)
+    assert seen[0].tolist() == [3.0, LONGEST]
 
 
 def examples(count: int, seed: int) -> list[Answer]:

@@ -98,7 +98,6 @@ def test_make_bench_runs_it():
     rule = re.search(r"^bench:.*\n\t(.*)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     assert rule is not None
     assert (
-        rule[1]
-        == "TORCH_CPP_LOG_LEVEL=ERROR MALLOC_MMAP_THRESHOLD_=4194304 MALLOC_TRIM_THRESHOLD_=8589934592 "
+        rule[1] == "TORCH_CPP_LOG_LEVEL=ERROR MALLOC_MMAP_THRESHOLD_=4194304 MALLOC_TRIM_THRESHOLD_=8589934592 "
         "$(BIN)/python -m comparison.bench --profile"
     )

@@ -39,7 +39,7 @@ class PublishedControlModel(Controller):
         Args:
             hidden: the trunk's state (..., H).
             behaviour: not used.
-            asked: how much each expert is asked for (..., K).
+            asked: how much each expert is asked for (..., K); only whether it is above zero matters here.
 
         Raises:
             ValueError: if there is another number of experts.
@@ -47,4 +47,4 @@ class PublishedControlModel(Controller):
         if asked.shape[-1] != self.experts:
             raise ValueError(f"the controller has outputs for {self.experts} experts, got {asked.shape[-1]}: train it")
         scores = self.head(hidden.to(self.head.weight.dtype))  # (..., K)
-        return share_log_weights(scores, asked.to(scores.dtype))
+        return share_log_weights(scores, (asked > 0).to(scores.dtype))

@@ -70,7 +70,7 @@ def test_without_a_controller_the_mixture_is_uniform_over_what_is_asked(mixture:
     prompts, mask = mixture.encode(CONVERSATIONS)
     asked = torch.tensor([[1.0, 0.0, 0.3], [0.0, 0.0, 1.0], [1.0, 1.0, 1.0]])
     step = mixture.step(mixture.start(mask, asked), prompts)
-    weights = torch.tensor([[0.5, 0.0, 0.5], [0.0, 0.0, 1.0], [1 / 3] * 3], dtype=torch.float64)
+    weights = torch.tensor([[0.5, 0.0, 0.15], [0.0, 0.0, 1.0], [1 / 3] * 3], dtype=torch.float64)
     torch.testing.assert_close(step.log_weights.exp(), weights)
     expected = rule_named("anchored")(step.base_logprobs, step.expert_logprobs, uniform_log_weights(asked.double()))
     torch.testing.assert_close(step.logprobs, expected)

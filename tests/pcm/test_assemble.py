@@ -1,12 +1,18 @@
 """A bundle put together from folders, with experts that its controller and its texts never met."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
+from transformers import PreTrainedTokenizerBase
 
+import pcm.__main__ as command
+from decoding.dimension import Dimension
 from mixture import Mixture
-from pcm.__main__ import assemble
+from pcm.reader_training import train_reader
 
 MET = """dimensions:
   friendly: {opposite: unfriendly, description: The answer is warm and kind.}
@@ -17,7 +23,16 @@ LATER = """dimensions:
 """
 
 
-def test_a_controller_takes_in_an_expert_that_came_later(tiny_bundle: Path, tmp_path: Path):
+def test_a_controller_takes_in_an_expert_that_came_later(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    taught: list[str] = []
+
+    def watched(tokenizer: PreTrainedTokenizerBase, dimensions: Sequence[Dimension], *others: Any, **more: Any) -> Any:
+        taught.extend(dimension.name for dimension in dimensions)
+        return train_reader(tokenizer, dimensions, *others, **more)
+
+    monkeypatch.setattr(command, "train_reader", watched)
     (tmp_path / "met.yaml").write_text(MET, encoding="utf-8")
     (tmp_path / "later.yaml").write_text(LATER, encoding="utf-8")
     rows = [
@@ -26,7 +41,7 @@ def test_a_controller_takes_in_an_expert_that_came_later(tiny_bundle: Path, tmp_
     for split in ("train", "validation"):
         lines = "".join(json.dumps(row) + "\n" for row in rows * 4)
         (tmp_path / f"{split}.jsonl").write_text(lines, encoding="utf-8")
-    assemble(
+    command.assemble(
         str(tiny_bundle / "base"),
         tiny_bundle / "experts",
         [tmp_path / "met.yaml", tmp_path / "later.yaml"],
@@ -37,6 +52,7 @@ def test_a_controller_takes_in_an_expert_that_came_later(tiny_bundle: Path, tmp_
     )
     mixture, trained = Mixture.load(tmp_path / "bundle"), Mixture.load(tiny_bundle)
     assert mixture.names == ["friendly", "concise", "unfriendly"]
+    assert taught == ["friendly", "concise"]  # a reader that met texts without it would never hear the third
     assert mixture.reader is not None
     assert mixture.reader.probabilities(["be warm"]).shape == (1, 3)
     assert mixture.pcm is not None

@@ -160,7 +160,7 @@ def test_the_published_form_is_blind_to_the_experts_and_starts_uniform(mixture):
     fresh = PublishedControlModel(3, trunk(mixture))
     hidden, asked = torch.randn(5, 16), torch.tensor([[1.0, 0.0, 0.2]]).expand(5, -1)
     nothing, something = torch.zeros(5, 3, len(FEATURES)), torch.rand(5, 3, len(FEATURES))
-    assert torch.equal(fresh(hidden, nothing, asked), uniform_log_weights(asked))
+    assert torch.equal(fresh(hidden, nothing, asked), uniform_log_weights((asked > 0).float()))
     trained = controller(mixture, "published").float()
     weights = trained(hidden, nothing, asked)
     assert torch.equal(weights, trained(hidden, something, asked))

@@ -2,20 +2,19 @@
 
     python -m experts.reward_training --config configs/miniature/rewards.yaml
 
-Knows TRL's RewardTrainer, the pairs on disk and what a trained reward model is worth on held-out pairs. Does not know
-who labelled the pairs, what a dimension means, nor how the scores are used later. A reward model is a LoRA adapter
-with a linear head over the base (PEFT's SEQ_CLS), trained with the Bradley-Terry loss of arXiv 2203.02155, eq. 1:
-`-log sigmoid(r(chosen) - r(rejected))`.
+Knows TRL's RewardTrainer and the pairs on disk. Does not know who labelled the pairs, what a dimension means, nor how
+the scores are used later. A reward model is a LoRA adapter with a linear head over the base (PEFT's SEQ_CLS), trained
+with the Bradley-Terry loss of arXiv 2203.02155, eq. 1: `-log sigmoid(r(chosen) - r(rejected))`.
 
 Departures from TRL's defaults: 1. texts are tokenized here and never given an end of sequence they do not have, since
-an answer which was cut off must look cut off to its judge; 2. no gradient checkpointing, no bfloat16, no checkpoints.
+an answer which was cut off must look cut off to its judge; 2. no gradient checkpointing, no checkpoints.
 """
 
 import json
 import multiprocessing
 import time
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from queue import Queue
@@ -28,99 +27,19 @@ from jsonargparse import ArgumentParser
 from peft import LoraConfig, PeftModel, TaskType
 from rich.console import Console
 from torch import Tensor
-from torch.utils.data import DataLoader
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase, TrainerCallback
+from transformers import AutoModelForCausalLM, TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import RewardConfig, RewardTrainer
-from trl.trainer.reward_trainer import DataCollatorForPreference
 
-from decoding.answered import Answered
-from experts.ensemble import ENSEMBLE_FILE, RewardEnsemble, member_folder
-from experts.labelled_pairs import most_pairs_first, read_split, rendered
+from experts.ensemble import ENSEMBLE_FILE, member_folder
+from experts.labelled_pairs import most_pairs_first, read_split
 from experts.names import listed
-from experts.prompts import Conversation, pad_left
+from experts.pair_tokens import AnswerCollator, tokenize_pairs, tokenizer_of
 from experts.readout import EvidenceClassifier
 from experts.reward_progress import Report, StepReport, show_progress
+from experts.reward_worth import held_out_margins, measure_ensemble, worth
 
 METRICS_FILE = "metrics.json"
-SIDES = ("chosen", "rejected")
-
-
-def tokenize_pairs(pairs: datasets.Dataset, tokenizer: PreTrainedTokenizerBase) -> datasets.Dataset:
-    """The pairs as token ids `chosen_ids` and `rejected_ids`; a `prompt` column goes in front of both answers.
-
-    Conversations are rendered by the tokenizer's chat template, texts are taken as they are. `chosen_answer` and
-    `rejected_answer` are the tokens that the answers have, `length` those of the longer text.
-
-    Raises:
-        ValueError: if a column is missing, a text is empty, or an answer repeats its prompt.
-    """
-    missing = {"chosen", "rejected"} - set(pairs.column_names)
-    if missing:
-        raise ValueError(f"pairs must have the columns chosen and rejected, got {pairs.column_names}")
-    prompts = pairs["prompt"] if "prompt" in pairs.column_names else [""] * len(pairs)
-    columns: dict[str, list[Any]] = {}
-    for side in SIDES:
-        texts = _rendered(prompts, pairs[side], tokenizer)
-        asked, whole = (_ids(part, tokenizer) for part in ([prompt for prompt, _ in texts], map("".join, texts)))
-        columns[f"{side}_ids"] = whole
-        columns[f"{side}_answer"] = [len(ids) - len(before) for ids, before in zip(whole, asked, strict=True)]
-    longer = [max(map(len, pair)) for pair in zip(*(columns[f"{side}_ids"] for side in SIDES), strict=True)]
-    return datasets.Dataset.from_dict(columns | {"length": longer})
-
-
-def _ids(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
-    ids: list[list[int]] = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-    return ids
-
-
-def _rendered(
-    prompts: Sequence[str | Conversation], answers: Sequence[str | Conversation], tokenizer: PreTrainedTokenizerBase
-) -> list[tuple[str, str]]:
-    texts = [rendered(prompt, answer, tokenizer) for prompt, answer in zip(prompts, answers, strict=True)]
-    for prompt, answer in texts:
-        if not prompt + answer:
-            raise ValueError("a text must not be empty, got an empty prompt with an empty answer")
-        if prompt and answer.startswith(prompt):
-            raise ValueError(f"an answer must not repeat its prompt when there is a prompt column, got {answer!r}")
-    return texts
-
-
-class AnswerCollator(DataCollatorForPreference):
-    """TRL's batches of texts, chosen ones first, with the lengths of the answers in them."""
-
-    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        """Pads the texts and lays the answers' lengths beside them."""
-        lengths = [example[f"{side}_answer"] for side in SIDES for example in examples]
-        return super().torch_call(examples) | {"answer_lengths": torch.tensor(lengths)}
-
-
-def calibration_error(margins: Tensor, bins: int = 10) -> float:
-    """How far stated confidence is from being right, `sum_b n_b/N |accuracy_b - confidence_b|` (arXiv 1706.04599).
-
-    Args:
-        margins: score of the chosen answer minus score of the rejected one, `(N,)`; confidence is `sigmoid(|margin|)`.
-        bins: bins of equal width over confidences from one half to one.
-    """
-    confidence = torch.sigmoid(margins.abs())
-    correct = (margins > 0).to(confidence.dtype)
-    bin_numbers = ((confidence - 0.5) * 2 * bins).long().clamp(max=bins - 1)
-    gaps = torch.zeros(bins, dtype=confidence.dtype).index_add(0, bin_numbers, correct - confidence)
-    return float(gaps.abs().sum() / len(margins))
-
-
-@torch.no_grad()
-def held_out_margins(trainer: RewardTrainer, pairs: datasets.Dataset, batch_size: int = 64) -> Tensor:
-    """Score of the chosen answer minus score of the rejected one for each tokenized pair, `(N,)`."""
-    model = trainer.model
-    assert isinstance(model, PeftModel)
-    model.eval()
-    margins = []
-    for batch in DataLoader(pairs, batch_size=batch_size, collate_fn=trainer.data_collator):
-        scores = model(**{name: column.to(model.device) for name, column in batch.items()}).logits.squeeze(-1)
-        chosen, rejected = scores.float().cpu().chunk(2)
-        margins.append(chosen - rejected)
-    return torch.cat(margins)
 
 
 def train_reward(
@@ -160,7 +79,7 @@ def train_reward(
         ValueError: if the tokenizer pads with its end of sequence, which would hide the end from the score.
     """
     started = time.perf_counter()
-    tokenizer = _tokenizer(base)
+    tokenizer = tokenizer_of(base)
     trainer = RewardTrainer(
         model=_evidence_classifier(base, seed) if evidence else str(base),
         args=_arguments(output, learning_rate, epochs, batch_size, centering, seed),
@@ -189,13 +108,6 @@ def _save_adapter(trainer: RewardTrainer, output: str | Path) -> None:
     trainer.model.save_pretrained(str(output))
 
 
-def _tokenizer(base: str | Path) -> PreTrainedTokenizerBase:
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
-        raise ValueError(f"the padding token must exist and differ from the end, got {tokenizer.pad_token!r}")
-    return tokenizer
-
-
 def _arguments(
     output: str | Path, learning_rate: float, epochs: float, batch_size: int, centering: float, seed: int
 ) -> RewardConfig:
@@ -222,15 +134,6 @@ def _arguments(
     )
 
 
-def worth(margins: Tensor) -> dict[str, float]:
-    """Accuracy, calibration error and mean of margins `(N,)` on held-out pairs."""
-    return {
-        "accuracy": float((margins > 0).float().mean()),
-        "calibration_error": calibration_error(margins),
-        "mean_margin": float(margins.mean()),
-    }
-
-
 def _write_metrics(output: Path, margins: Tensor, train_pairs: int, seconds: float) -> dict[str, float]:
     metrics = {
         **worth(margins),
@@ -240,31 +143,6 @@ def _write_metrics(output: Path, margins: Tensor, train_pairs: int, seconds: flo
     }
     (output / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n")
     return metrics
-
-
-def measure_ensemble(base: str | Path, folder: Path, held_out: datasets.Dataset) -> dict[str, Any]:
-    """What an ensemble is worth on held-out pairs, beside each of its members, whose zeros are measured along.
-
-    Args:
-        base: folder or hub id of the causal model the members were trained on.
-        folder: of the first member; gets `ensemble.json`, which `RewardEnsemble` reads.
-        held_out: columns `chosen` and `rejected`, optionally `prompt`.
-    """
-    tokenizer, model = _tokenizer(base), AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    models = RewardEnsemble.read({folder.name: folder}, model).models
-    tokens = tokenize_pairs(held_out, tokenizer)
-    chosen, rejected = (models.score(_answered(tokens, side, tokenizer)) for side in SIDES)
-    margins, zeros = chosen - rejected, (chosen + rejected).mean(0) / 2  # (N, members), (members,)
-    members = [{**worth(margins[:, number]), "zero": float(zeros[number])} for number in range(margins.shape[1])]
-    metrics = {**worth(margins.mean(1)), "held_out_pairs": len(margins), "members": members}
-    (folder / ENSEMBLE_FILE).write_text(json.dumps(metrics, indent=2) + "\n")
-    return metrics
-
-
-def _answered(tokens: datasets.Dataset, side: str, tokenizer: PreTrainedTokenizerBase) -> Answered:
-    """One side of tokenized pairs."""
-    ids, mask = pad_left([torch.tensor(text) for text in tokens[f"{side}_ids"]], int(tokenizer.pad_token_id))
-    return Answered(ids, mask, torch.tensor(tokens[f"{side}_answer"][:]))
 
 
 def _train_in_worker(

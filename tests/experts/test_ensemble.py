@@ -10,8 +10,10 @@ from tiny_exam import tiny_base, tiny_classifier
 
 from decoding.answered import Answered
 from experts.ensemble import RewardEnsemble, member_folders
+from experts.pair_tokens import tokenize_pairs
 from experts.reward_sources import load_rewards
-from experts.reward_training import calibration_error, measure_ensemble, tokenize_pairs, train_rewards
+from experts.reward_training import train_rewards
+from experts.reward_worth import calibration_error, measure_ensemble
 from experts.rewards import RewardModels
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.* is deprecated")  # inside TRL and PEFT

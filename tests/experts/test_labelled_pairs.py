@@ -5,7 +5,7 @@ import pytest
 from test_rewards import word_tokenizer
 
 from experts.labelled_pairs import most_pairs_first, read_split, rendered, split_by_prompt
-from experts.reward_training import tokenize_pairs
+from experts.pair_tokens import tokenize_pairs
 
 ASKED = [{"role": "user", "content": "w1"}]
 PLAIN = "{% for m in messages %}{{ m.content }} {% endfor %}"

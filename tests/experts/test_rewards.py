@@ -12,15 +12,10 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from decoding.answered import Answered
-from experts.reward_training import (
-    AnswerCollator,
-    calibration_error,
-    command_parser,
-    most_pairs_first,
-    tokenize_pairs,
-    train_reward,
-    train_rewards,
-)
+from experts.labelled_pairs import most_pairs_first
+from experts.pair_tokens import AnswerCollator, tokenize_pairs
+from experts.reward_training import command_parser, train_reward, train_rewards
+from experts.reward_worth import calibration_error
 from experts.rewards import RewardModels
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.* is deprecated")  # inside TRL and PEFT

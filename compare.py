@@ -23,7 +23,6 @@ from comparison.archive import Archive
 from comparison.cases import Case, case_of, with_preferences, with_questions, with_users
 from comparison.combinations import label
 from comparison.command import command_parser, exit_status
-from comparison.decoding import drawn
 from comparison.judged import win_rates
 from comparison.lineup import Entry, lineup, only
 from comparison.page import show
@@ -167,13 +166,9 @@ def _archives(case: Case, plan: Plan, choosing: str | None, output: Path) -> tup
 
     Best-of-n answers by what chooses, whose reference answers depend on all questions together.
     """
-    everything = [one.messages for one in case.everything]
-    found = []
-    for questions in (case.prompts, case.validation):
-        conversations = [one.messages for one in questions]
-        fingerprint = drawn(case.identity, choosing, everything, conversations, plan.max_new_tokens)
-        found.append(Archive(output / "answers" / f"{fingerprint:014x}", conversations))
-    return found[0], found[1]
+    depends = case.identity, choosing, [one.messages for one in case.everything], plan.max_new_tokens
+    tested, validated = ([one.messages for one in questions] for questions in (case.prompts, case.validation))
+    return Archive.of(output, tested, *depends), Archive.of(output, validated, *depends)
 
 
 def _reference(entries: list[Entry], wanted: str | None) -> str:

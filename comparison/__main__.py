@@ -9,7 +9,6 @@ like a better method is sharpening; (3) intervals over questions; (4) the expert
 """
 
 import json
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from comparison.archive import Archive
 from comparison.chain import answer_all, draws, score_all
 from comparison.combinations import combinations
 from comparison.command import command_parser, exit_status
-from comparison.decoding import drawn
 from comparison.methods import Phrase, all_methods, controlled_name
 from comparison.page import page, sheets, show
 from comparison.reading import accuracies
@@ -29,7 +27,7 @@ from comparison.report import Report, report_of
 from comparison.scorers import GoldScorer
 from evaluation.intervals import Estimate
 from evaluation.plots import dot_plot, save_plot
-from experts.miniature.corpus import Prompt, preference, prompts
+from experts.miniature.corpus import preference, prompts
 from mixture import Mixture
 
 QUICK_PROMPTS = 24
@@ -63,7 +61,7 @@ def compare(
     mixture = Mixture.load(folder)
     preferences = combinations(mixture.dimensions)
     methods = all_methods(mixture, _phrase("train"), _phrase("test"))
-    archive = _archive(output, identity, questions, max_new_tokens)
+    archive = Archive.of(output, [one.messages for one in questions], identity, max_new_tokens)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:
         answer_all(methods, preferences, planned, archive, max_new_tokens, progress)
@@ -96,12 +94,6 @@ def write_report(report: Report, output: Path) -> None:
 def _phrase(split: str) -> Phrase:
     """Puts a preference into the world's words of one split."""
     return lambda asked, rng: preference(asked, rng, split=split).text
-
-
-def _archive(output: Path, identity: str, questions: list[Prompt], max_new_tokens: int) -> Archive:
-    """The answers to these questions by this bundle."""
-    fingerprint = drawn(identity, [asdict(question) for question in questions], max_new_tokens)
-    return Archive(output / "answers" / f"{fingerprint:014x}", [question.messages for question in questions])
 
 
 def main(arguments: list[str] | None = None) -> int:

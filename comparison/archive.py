@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from comparison.combinations import Combination, label
+from comparison.decoding import drawn
 from decoding.conversation import Conversation
 
 
@@ -52,6 +53,18 @@ class Archive:
 
     folder: Path
     conversations: Sequence[Conversation]
+
+    @classmethod
+    def of(cls, output: Path, conversations: Sequence[Conversation], *depends: object) -> "Archive":
+        """Gives the place in an output folder for answers to these questions by whatever they depend on.
+
+        Args:
+            output: Of a command.
+            conversations: The questions.
+            depends: Models and settings, as plain data.
+        """
+        questions = list(conversations)
+        return cls(output / "answers" / f"{drawn(*depends, questions):014x}", questions)
 
     def read(self, run: Run) -> list[str] | None:
         """Gives the answers of a run (N), None if it is not finished.

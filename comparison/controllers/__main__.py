@@ -23,7 +23,6 @@ from comparison.command import command_parser, exit_status
 from comparison.controllers.family import Family, variants
 from comparison.controllers.page import page, sheets
 from comparison.controllers.standing import Report, standings
-from comparison.decoding import drawn
 from comparison.methods import Mixed
 from comparison.outcomes import Outcome
 from comparison.page import show
@@ -71,7 +70,8 @@ def controllers(
     case = with_preferences(case, listed(preferences))
     judging, _ = roles(case, None if scorer is None else [scorer])
     judge = remembering(judging, case, output, max_new_tokens)
-    outcomes = _outcomes(case, family, judge, planned, _archive(case, output, max_new_tokens), max_new_tokens)
+    archive = Archive.of(output, [one.messages for one in case.prompts], case.identity, max_new_tokens)
+    outcomes = _outcomes(case, family, judge, planned, archive, max_new_tokens)
     report: Report = {
         "settings": {
             "controllers": {name: identity for name, (_, identity) in family.members.items()},
@@ -106,12 +106,6 @@ def _entry(outcomes: dict[str, dict[float, Outcome]], family: Family, temperatur
         "uniform": estimate(uniform.utility()).as_dict(),
         "controllers": standings(uniform, members, variants(members)),
     }
-
-
-def _archive(case: Case, output: Path, max_new_tokens: int) -> Archive:
-    """The answers to these questions by these experts."""
-    conversations = [one.messages for one in case.prompts]
-    return Archive(output / "answers" / f"{drawn(case.identity, conversations, max_new_tokens):014x}", conversations)
 
 
 def write(report: Mapping[str, object], output: Path) -> None:

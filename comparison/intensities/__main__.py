@@ -18,7 +18,6 @@ from comparison.archive import Archive
 from comparison.cases import Case, bundle_case, with_questions
 from comparison.chain import answer_all, draws, score_all
 from comparison.command import command_parser, exit_status
-from comparison.decoding import drawn
 from comparison.intensities.curves import Report, curves_of, preferences
 from comparison.intensities.page import page, picture, sheets
 from comparison.methods import Base, Expert, Method, Mixed, controlled_name
@@ -61,7 +60,7 @@ def sweep(
     judging, _ = roles(case, None if scorer is None else [scorer])
     judge = remembering(judging, case, output, max_new_tokens)
     asked, (methods, swept) = preferences(case.mixture.names), _methods(case)
-    archive = _archive(case, output, max_new_tokens)
+    archive = Archive.of(output, [one.messages for one in case.prompts], case.identity, max_new_tokens)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True)) as progress:
         answer_all(methods, asked, planned, archive, max_new_tokens, progress)
@@ -91,13 +90,6 @@ def _methods(case: Case) -> tuple[list[Method], list[str]]:
         swept = [Mixed(controlled_name(case.mixture), case.mixture), fixed]
     alone = [Expert(case.mixture, name) for name in case.mixture.names]
     return [Base(case.mixture), *alone, *swept], [one.name for one in swept]
-
-
-def _archive(case: Case, output: Path, max_new_tokens: int) -> Archive:
-    """The answers to these questions by this bundle."""
-    conversations = [one.messages for one in case.prompts]
-    fingerprint = drawn(case.identity, conversations, max_new_tokens)
-    return Archive(output / "answers" / f"{fingerprint:014x}", conversations)
 
 
 def write(report: Report, method: str, output: Path) -> None:

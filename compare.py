@@ -17,12 +17,11 @@ from pathlib import Path
 
 from jsonargparse import ActionConfigFile
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from comparison.archive import Archive
 from comparison.cases import Case, case_of, with_preferences, with_questions, with_users
 from comparison.combinations import label
-from comparison.command import command_parser, exit_status
+from comparison.command import bars, command_parser, exit_status
 from comparison.judged import win_rates
 from comparison.lineup import Entry, lineup, only
 from comparison.page import show
@@ -113,7 +112,7 @@ def compare(
     entries = only(everything, listed(methods) or (_quick(case) if quick else None))
     held = _reference(entries, reference)
     tested, validated = _archives(case, plan, choosing, output)
-    study = Study(case, plan, judge, chooser, tested, validated, _progress())
+    study = Study(case, plan, judge, chooser, tested, validated, bars())
     with study.progress:
         results = study.run(entries)
         rates = None if spoken is None else win_rates(results, held, case.prompts, spoken, study.progress)
@@ -184,11 +183,6 @@ def _reference(entries: list[Entry], wanted: str | None) -> str:
         return wanted
     leading = [name for start in ("pcm-", "fixed-") for name in names if name.startswith(start)]
     return leading[0] if leading else names[0]
-
-
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True))
 
 
 def main(arguments: list[str] | None = None) -> int:

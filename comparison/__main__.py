@@ -8,18 +8,14 @@ programmatic gold judge instead of a large model; (2) every method at temperatur
 like a better method is sharpening; (3) intervals over questions; (4) the experts alone are reported.
 """
 
-import json
 from functools import partial
 from pathlib import Path
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 import bundle as bundles
 from comparison.archive import Archive
 from comparison.chain import answer_all, draws, score_all
 from comparison.combinations import combinations
-from comparison.command import command_parser, exit_status
+from comparison.command import bars, command_parser, exit_status, write_report
 from comparison.methods import Phrase, all_methods, controlled_name
 from comparison.page import page, sheets, show
 from comparison.reading import accuracies
@@ -54,7 +50,6 @@ def compare(
         ValueError: If the bundle is damaged or has no controller.
     """
     planned = draws(seeds)
-    console = Console(stderr=True)
     folder = bundles.locate(bundle)
     identity = bundles.sha256(folder / bundles.MANIFEST)
     questions = prompts("test")[: QUICK_PROMPTS if quick else None]
@@ -62,8 +57,7 @@ def compare(
     preferences = combinations(mixture.dimensions)
     methods = all_methods(mixture, _phrase("train"), _phrase("test"))
     archive = Archive.of(output, [one.messages for one in questions], identity, max_new_tokens)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:
+    with bars() as progress:
         answer_all(methods, preferences, planned, archive, max_new_tokens, progress)
         scorer = GoldScorer(mixture.names)
         outcomes = score_all(methods, preferences, planned, archive, questions, scorer, progress)
@@ -71,15 +65,13 @@ def compare(
     settings = {"bundle": identity, "prompts": len(questions), "preferences": len(preferences)}
     settings |= {"seeds": seeds, "max_new_tokens": max_new_tokens}
     report = report_of(outcomes, mixture.dimensions, controlled_name(mixture), reader, settings)
-    write_report(report, output)
+    write(report, output)
     return report
 
 
-def write_report(report: Report, output: Path) -> None:
+def write(report: Report, output: Path) -> None:
     """Writes report.json, report.md and utility.png into a folder."""
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    (output / "report.md").write_text(page(report), encoding="utf-8")
+    write_report(report, page(report), output)
     utility = {
         f"temperature {temperature}": {
             name: Estimate(**entries[temperature]["utility"]) for name, entries in report["methods"].items()

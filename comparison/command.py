@@ -1,15 +1,18 @@
-"""A function's parameters as a command's options: `--name value`, and `--name` alone for a yes or no.
+"""What commands have in common: options from a function's parameters, bars, reports on disk and exit statuses.
 
-Knows signatures, docstrings and exit statuses. Does not know what a command does.
+An option is `--name value`, and `--name` alone for a yes or no. Does not know what a command does.
 """
 
 import inspect
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import docstring_parser
 from jsonargparse import ArgumentParser
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from transformers.utils import logging
 
 
@@ -24,6 +27,19 @@ def command_parser(function: Callable[..., Any], prog: str) -> ArgumentParser:
     for name in sorted(flags):  # a bare flag, where the parser of functions would want `--name true`
         parser.add_argument(f"--{name}", action="store_true", help=told[name])
     return parser
+
+
+def bars() -> Progress:
+    """Gives the bars of a long command, on standard error."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True))
+
+
+def write_report(report: Mapping[str, Any], page: str, output: Path) -> None:
+    """Writes report.json, and the page as report.md, into a folder."""
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    (output / "report.md").write_text(page, encoding="utf-8")
 
 
 def exit_status(work: Callable[[], object], stopped: str) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from comparison.cases import Case
 from comparison.combinations import label
+from comparison.command import write_report
 from comparison.study import TEMPERATURE, Results
 from comparison.study_page import html_page, page
 from comparison.study_report import Report
@@ -16,9 +17,7 @@ from comparison.study_report import Report
 
 def write(report: Report, results: Results, case: Case, output: Path) -> None:
     """Writes report.json, report.md, report.html and responses.jsonl into a folder."""
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    (output / "report.md").write_text(page(report), encoding="utf-8")
+    write_report(report, page(report), output)
     (output / "report.html").write_text(html_page(report), encoding="utf-8")
     with (output / "responses.jsonl").open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows(results, case))

@@ -7,19 +7,15 @@ Leaves report.json, report.md and all answers. Interrupt it as you like: the sam
 things and where everything lies. Does not know how an answer is made.
 """
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 
 from jsonargparse import ActionConfigFile
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from comparison.archive import Archive
 from comparison.cases import Case, bundle_case, with_preferences, with_questions
 from comparison.chain import Draws, answer_all, draws, score_all
 from comparison.combinations import label
-from comparison.command import command_parser, exit_status
+from comparison.command import bars, command_parser, exit_status, write_report
 from comparison.controllers.family import Family, variants
 from comparison.controllers.page import page, sheets
 from comparison.controllers.standing import Report, standings
@@ -83,7 +79,7 @@ def controllers(
         },
         "temperatures": {f"{temperature:g}": _entry(outcomes, family, temperature) for temperature in planned},
     }
-    write(report, output)
+    write_report(report, page(report), output)
     return report
 
 
@@ -92,8 +88,7 @@ def _outcomes(
 ) -> dict[str, dict[float, Outcome]]:
     """What everybody's answers are worth, the uniform mixture's among them."""
     everybody = [Mixed(UNIFORM, family.mixture), *family.methods().values()]
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+    with bars() as progress:
         answer_all(everybody, case.preferences, planned, archive, max_new_tokens, progress)
         return score_all(everybody, case.preferences, planned, archive, case.prompts, judge, progress)
 
@@ -106,13 +101,6 @@ def _entry(outcomes: dict[str, dict[float, Outcome]], family: Family, temperatur
         "uniform": estimate(uniform.utility()).as_dict(),
         "controllers": standings(uniform, members, variants(members)),
     }
-
-
-def write(report: Mapping[str, object], output: Path) -> None:
-    """Writes report.json and report.md into a folder."""
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    (output / "report.md").write_text(page(report), encoding="utf-8")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -6,18 +6,14 @@ Leaves report.json, report.md, a picture for each temperature and all answers. I
 command goes on. Knows which methods are swept and where everything lies. Does not know how an answer is made.
 """
 
-import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
 from comparison.archive import Archive
 from comparison.cases import Case, bundle_case, with_questions
 from comparison.chain import answer_all, draws, score_all
-from comparison.command import command_parser, exit_status
+from comparison.command import bars, command_parser, exit_status, write_report
 from comparison.intensities.curves import Report, curves_of, preferences
 from comparison.intensities.page import page, picture, sheets
 from comparison.methods import Base, Expert, Method, Mixed, controlled_name
@@ -61,8 +57,7 @@ def sweep(
     judge = remembering(judging, case, output, max_new_tokens)
     asked, (methods, swept) = preferences(case.mixture.names), _methods(case)
     archive = Archive.of(output, [one.messages for one in case.prompts], case.identity, max_new_tokens)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+    with bars() as progress:
         answer_all(methods, asked, planned, archive, max_new_tokens, progress)
         outcomes = score_all(methods, asked, planned, archive, case.prompts, judge, progress)
     found = {
@@ -94,9 +89,7 @@ def _methods(case: Case) -> tuple[list[Method], list[str]]:
 
 def write(report: Report, method: str, output: Path) -> None:
     """Writes report.json, report.md and the pictures of one method into a folder."""
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    (output / "report.md").write_text(page(report), encoding="utf-8")
+    write_report(report, page(report), output)
     for temperature in report["temperatures"]:
         save_plot(picture(report, temperature, method), output / f"intensities-{temperature}.png")
 

@@ -16,6 +16,7 @@ from typing import Any
 import datasets
 from transformers import PreTrainedTokenizerBase
 
+from decoding.jsonl import read_rows
 from experts.prompts import Conversation
 
 Row = dict[str, Any]
@@ -38,22 +39,21 @@ def read_split(pairs: Path, name: str) -> tuple[datasets.Dataset, datasets.Datas
     folder, file = pairs / name, pairs / f"{name}.jsonl"
     parts: tuple[list[Row], list[Row]]
     if folder.is_dir():
-        parts = read_rows(folder / "train.jsonl"), read_rows(folder / "validation.jsonl")
+        parts = read_pairs(folder / "train.jsonl"), read_pairs(folder / "validation.jsonl")
     elif file.is_file():
-        parts = split_by_prompt(read_rows(file))
+        parts = split_by_prompt(read_pairs(file))
     else:
         raise ValueError(f"{pairs} must hold {name}.jsonl or {name}/train.jsonl and {name}/validation.jsonl, got none")
     return datasets.Dataset.from_list(parts[0]), datasets.Dataset.from_list(parts[1])
 
 
-def read_rows(path: Path) -> list[Row]:
+def read_pairs(path: Path) -> list[Row]:
     """The rows of a JSONL file.
 
     Raises:
         ValueError: if there are none, or one is no pair.
     """
-    lines = path.read_text(encoding="utf-8").splitlines()
-    rows: list[Row] = [json.loads(line) for line in lines if line.strip()]
+    rows: list[Row] = read_rows(path, dict)
     if not rows:
         raise ValueError(f"a file of pairs must hold at least one, got none in {path}")
     for number, row in enumerate(rows, start=1):

@@ -8,7 +8,6 @@ away from its base, the learned reward goes on rising while gold turns round (ar
 """
 
 import csv
-import json
 from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +19,7 @@ from matplotlib import pyplot
 from rich.console import Console
 from rich.table import Table
 
+from decoding.jsonl import read_rows
 from experts.text_rewards import Function
 
 Points = list[tuple[float, float]]
@@ -60,7 +60,7 @@ def read_curves(run: Path, gold: Function | None = None) -> dict[str, Curve]:
 
 def gold_points(answers: Path, gold: Function) -> dict[str, Points]:
     """The gold score of every logged answer beside its own KL, by expert."""
-    rows = [json.loads(line) for line in answers.read_text(encoding="utf-8").splitlines()]
+    rows = read_rows(answers, dict)
     latest = {(row["expert"], row["update"], row["prompt"]): row for row in rows}  # a resumed run logs some again
     kept = sorted(latest.values(), key=lambda row: row["update"])
     scores = gold([[{"role": "user", "content": row["prompt"]}] for row in kept], [row["answer"] for row in kept])

@@ -3,7 +3,6 @@
 Knows JSONL files of conversations, padding on the left and the order of prompts. Does not know responses.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from decoding.answered import Answered
+from decoding.jsonl import read_rows
 
 Conversation = list[dict[str, str]]
 
@@ -38,7 +38,7 @@ def read_asked(path: str | Path) -> list[list[str]]:
 
 
 def _rows(path: str | Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    return read_rows(path, dict)
 
 
 def encode_prompts(tokenizer: PreTrainedTokenizerBase, conversations: Sequence[Conversation]) -> list[Tensor]:

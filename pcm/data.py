@@ -4,10 +4,10 @@ Knows conversations and dimensions. Does not know tokens or models. A batch is a
 alone: a run that is taken up again draws what it would have drawn.
 """
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from operator import itemgetter
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from decoding.dimension import Dimension
+from decoding.jsonl import read_rows
 
 Conversation = list[dict[str, str]]
 
@@ -225,10 +226,9 @@ def read_prompts(path: str | Path) -> list[Conversation]:
     """Gives the conversations of a JSONL file.
 
     Raises:
-        ValueError: if the file holds none.
+        ValueError: if the file holds none, or a line cannot be read.
     """
-    with Path(path).open(encoding="utf-8") as lines:
-        prompts = [json.loads(line)["messages"] for line in lines if line.strip()]
+    prompts: list[Conversation] = read_rows(path, itemgetter("messages"))
     if not prompts:
         raise ValueError(f"the prompts must be at least one line of JSON, {path} has none")
     return prompts

@@ -3,9 +3,9 @@
 Knows the reader and its loss. Does not know where the examples come from; `pcm.reader_batches` knows how they vary.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -14,17 +14,22 @@ from torch.nn import functional
 from transformers import PreTrainedTokenizerBase
 
 from decoding.dimension import Dimension
+from decoding.jsonl import read_rows
 from pcm.preference import PreferenceReader
 from pcm.reader_batches import Batch, Batches, Example
 
 
 def read_examples(path: str | Path) -> list[Example]:
-    """Gives the examples of a JSONL file with lines `{"text": str, "asked": {name: number}}`."""
-    with Path(path).open(encoding="utf-8") as lines:
-        rows = [json.loads(line) for line in lines]
-    return [
-        Example(row["text"], frozenset(name for name, number in row["asked"].items() if number > 0)) for row in rows
-    ]
+    """Gives the examples of a JSONL file with lines `{"text": str, "asked": {name: number}}`.
+
+    Raises:
+        ValueError: if a line is no example, with its number.
+    """
+    return read_rows(path, _example)
+
+
+def _example(row: Any) -> Example:
+    return Example(row["text"], frozenset(name for name, number in row["asked"].items() if number > 0))
 
 
 def train_reader(

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,7 +24,7 @@ from decoding.conversation import encode
 from experts.miniature.annotator import QUALITY, prefers_first
 from experts.miniature.corpus import Prompt, prompts
 from experts.miniature.judge import Verdict, judge
-from experts.miniature.world import dimension_data, reserved_dimensions
+from experts.miniature.world import dimension_data, reserved_dimensions, tone_words
 from experts.names import listed
 
 Spoil = Callable[[str, random.Random], str]
@@ -39,9 +41,32 @@ class Answer:
 
 
 def repeat_sentence(text: str, rng: random.Random) -> str:
-    """The answer with one of its sentences said again."""
-    sentences = _sentences(text)
-    return " ".join([*sentences, rng.choice(sentences)])
+    """The answer with one of its sentences said again, somewhere later."""
+    return _said_again(text, rng, lambda sentence: sentence)
+
+
+def reword_sentence(text: str, rng: random.Random) -> str:
+    """The answer with one of its sentences said again in another tone, somewhere later."""
+    kinds = tone_words()
+
+    def other(match: re.Match[str]) -> str:
+        kind = kinds[match[0]].kind
+        return rng.choice([word for word in kinds if kinds[word].kind == kind])
+
+    return _said_again(text, rng, lambda sentence: _tone_pattern().sub(other, sentence))
+
+
+def _said_again(text: str, rng: random.Random, again: Callable[[str], str]) -> str:
+    sentences = [sentence.strip() for sentence in _sentences(text)]
+    chosen = rng.randrange(len(sentences))
+    sentences.insert(rng.randint(chosen + 1, len(sentences)), again(sentences[chosen]))
+    return " ".join(sentences)
+
+
+@cache
+def _tone_pattern() -> re.Pattern[str]:
+    """Every tone word, the longest first."""
+    return re.compile(rf"\b({'|'.join(map(re.escape, sorted(tone_words(), key=len, reverse=True)))})\b")
 
 
 def drop_words(text: str, rng: random.Random) -> str:
@@ -70,7 +95,15 @@ def only_phrase(text: str, rng: random.Random) -> str:
     return rng.choice([text.split()[0], " ".join(text.split()[:3]), _sentences(text)[-1]])
 
 
-SPOILS: tuple[Spoil, ...] = (repeat_sentence, repeat_sentence, drop_words, swap_words, cut_short, only_phrase)
+SPOILS: tuple[Spoil, ...] = (
+    repeat_sentence,
+    repeat_sentence,
+    reword_sentence,
+    drop_words,
+    swap_words,
+    cut_short,
+    only_phrase,
+)
 
 
 def _sentences(text: str) -> list[str]:
@@ -154,7 +187,8 @@ def labelled(
             continue
         first, second = rng.sample(pool[place], 2)
         if rng.random() < (0.8 if name == QUALITY else 0.15):
-            second = spoiled(second, asked[place].topic, everything, rng)
+            # Half of the time the same answer: what the damage is worth then shows undisguised.
+            second = spoiled(rng.choice((first, second)), asked[place].topic, everything, rng)
         if not prefers_first(first.verdict, second.verdict, name, rng):
             first, second = second, first
         found.append((asked[place], first, second))
@@ -167,6 +201,7 @@ def make_pairs(
     *,
     names: list[str] | str | None = None,
     count: int = 3600,
+    quality_count: int = 7200,
     held_out: int = 400,
     rounds: int = 2,
     questions: int | None = None,
@@ -181,6 +216,7 @@ def make_pairs(
         names: what is compared, a list or `one,another`; every dimension and quality without it, but not the reserved
             ones, `excited` and `cautious`, which must be named.
         count: training pairs a dimension.
+        quality_count: training pairs of quality, of which there is more to know.
         held_out: pairs a dimension, on validation questions, that only measure the reward model.
         rounds: answers drawn for each prompt at each temperature.
         questions: how many prompts of a split are answered; all without it.
@@ -196,12 +232,13 @@ def make_pairs(
     tokenizer = AutoTokenizer.from_pretrained(base)
     model = LlamaForCausalLM.from_pretrained(base).eval()
     torch.manual_seed(seed)
-    for split, number in (("train", count), ("validation", held_out)):
+    for split in ("train", "validation"):
         asked = prompts(split)[:questions]
         pool = answer_pool(model, tokenizer, asked, rounds=rounds, max_new_tokens=max_new_tokens)
         for name in compared:
             rng = random.Random(f"pairs {split} {name} {seed}")
-            rows = labelled(name, asked, pool, number, rng)
+            wanted = quality_count if name == QUALITY else count
+            rows = labelled(name, asked, pool, wanted if split == "train" else held_out, rng)
             _write(output / name / f"{split}.jsonl", rows, tokenizer)
 
 

@@ -3,16 +3,14 @@
 Knows texts and how files of them are written. Does not know what the texts are worth to anybody.
 """
 
-import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from decoding.conversation import ROLES, Conversation
-
-Row = TypeVar("Row")
+from decoding.jsonl import read_rows
 
 
 @dataclass(frozen=True)
@@ -129,7 +127,7 @@ def read_texts(path: Path) -> list[OwnText]:
     if not path.is_file():
         raise FileNotFoundError(f"own texts must be in a file of text or JSONL, got {path}: there is none")
     if path.suffix == ".jsonl":
-        found = _parsed(path, read_text)
+        found = read_rows(path, read_text)
     else:
         paragraphs = re.split(r"\n\s*\n", path.read_text(encoding="utf-8"))
         found = [OwnText(" ".join(part.split())) for part in paragraphs if part.strip()]
@@ -152,23 +150,11 @@ def read_log(path: Path, user: str | None = None) -> dict[str, list[Choice]]:
     if not path.is_file():
         raise FileNotFoundError(f"a log must be a JSONL file of choices, got {path}: there is none")
     found: dict[str, list[Choice]] = {}
-    for whose, choice in _parsed(path, _logged):
+    for whose, choice in read_rows(path, _logged):
         if user is None or whose == user:
             found.setdefault(whose, []).append(choice)
     if not found:
         raise ValueError(f"{path} must hold a choice{f' of {user!r}' if user else ''}, got none")
-    return found
-
-
-def _parsed(path: Path, parse: Callable[[Any], Row]) -> list[Row]:
-    """Every row of a JSONL file; one that cannot be read is told by its number."""
-    found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if line.strip():
-            try:
-                found.append(parse(json.loads(line)))
-            except ValueError as problem:
-                raise ValueError(f"line {number} of {path}: {problem}") from problem
     return found
 
 

@@ -11,6 +11,7 @@ from itertools import combinations
 from pathlib import Path
 
 from decoding.conversation import Conversation
+from decoding.jsonl import read_rows
 from pcm.users.evidence import Choice
 
 
@@ -49,13 +50,7 @@ def read_questions(path: Path) -> list[Question]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"questions must lie in a file, got {path}: make it with `python -m pcm.users prepare`")
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            row = json.loads(line)
-            rows.append((row["prompt"], [str(answer) for answer in row["answers"]]))
-        except (ValueError, KeyError, TypeError) as problem:
-            raise ValueError(f'line {number} of {path} must be {{"prompt", "answers"}}, got {line[:60]!r}') from problem
+    rows = read_rows(path, lambda row: (row["prompt"], [str(answer) for answer in row["answers"]]))
     if not (found := questions_from(rows)):
         raise ValueError(f"{path} must hold a prompt with two different answers, got none")
     return found

@@ -7,7 +7,16 @@ import pytest
 from experts.miniature.corpus import prompts
 from experts.miniature.grammar import Speaker, Style
 from experts.miniature.judge import judge
-from experts.miniature.pairs import SPOILS, Answer, astray, labelled, make_pairs, spoiled
+from experts.miniature.pairs import (
+    SPOILS,
+    Answer,
+    astray,
+    labelled,
+    make_pairs,
+    repeat_sentence,
+    reword_sentence,
+    spoiled,
+)
 from experts.miniature.world import topic_named, topics
 
 TOPIC = "a volcano"
@@ -26,6 +35,27 @@ OTHERS = [answer_about(topic.name, 1) for topic in topics() if topic.name != TOP
 def test_what_is_spoiled_is_worse_on_average(spoil):
     qualities = [judge(TOPIC, spoil(answer_about(TOPIC, seed).text, random.Random(seed))).quality for seed in range(20)]
     assert sum(qualities) / 20 < 0.95
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_sentence_said_again_stands_behind_itself(seed):
+    sentences = ["It is hot.", "It is a lovely mountain.", "It is high!"]
+    again = repeat_sentence(" ".join(sentences), random.Random(seed))
+    (twice,) = (sentence for sentence in sentences if again.count(sentence) == 2)
+    assert [sentence for sentence in sentences if sentence in again] == sentences
+    assert again.index(twice) == " ".join(sentences).index(twice)
+
+
+def parts(text):
+    return {part.strip() for part in text.replace("!", ".").split(".") if part.strip()}
+
+
+def test_a_sentence_in_other_words_says_the_same_thing_again():
+    texts = [answer_about(TOPIC, seed).text for seed in range(20)]
+    reworded = [reword_sentence(text, random.Random(seed)) for seed, text in enumerate(texts)]
+    assert any(len(parts(after)) > len(parts(before)) for before, after in zip(texts, reworded, strict=True))
+    for before, after in zip(texts, reworded, strict=True):
+        assert judge(TOPIC, after).quality <= judge(TOPIC, before).quality
 
 
 def test_an_answer_gone_astray_holds_one_sentence_of_another():

@@ -15,7 +15,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -51,6 +51,7 @@ class Manifest:
         schema: Version of this format.
         cap: The most nats of the mixture from the base at a token, as its deployer set it; None is no cap, and is not
             written.
+        intensities: The curve of each dimension, see `pcm.intensity.curves`; not written where there is none.
     """
 
     dimensions: tuple[Dimension, ...]
@@ -62,6 +63,7 @@ class Manifest:
     whole_models: Mapping[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
     cap: float | None = None
+    intensities: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuses names that would leave the bundle's folder, and what may change on the hub under our feet."""
@@ -137,8 +139,9 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     """
     files = {path.relative_to(folder).as_posix(): sha256(path) for path in sorted(_room_files(folder))}
     content = {**asdict(manifest), "files": files}
-    if manifest.cap is None:
-        del content["cap"]
+    for name in ("cap", "intensities"):  # bundles that have none stay as they were before there were any
+        if not content[name]:
+            del content[name]
     (folder / MANIFEST).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return _parsed(folder / MANIFEST)
 

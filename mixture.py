@@ -7,7 +7,7 @@ Knows how the rooms fit together. Does not know how a rule mixes, a bank reads, 
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -40,6 +40,7 @@ from experts.whole import WholeModels, read_model
 from pcm.controller import Controller
 from pcm.forms import load_controller
 from pcm.gate.head import Gate, require_budget
+from pcm.intensity.curves import Intensities
 from pcm.mixing import mix
 from pcm.preference import Preference, PreferenceReader, asked_for
 
@@ -69,6 +70,8 @@ class Mixture(Generic[BankType]):
             bias) comes after it.
         gate: Foresees where mixing matters; None where nobody trained one.
         budget: The share of tokens that are mixed, about: elsewhere the base speaks and no expert is read. 1 is all.
+        intensities: How weights of a preference are translated for the controller, so that half a wish has half the
+            effect.
 
     Raises:
         ValueError: If the parts do not belong together.
@@ -86,6 +89,7 @@ class Mixture(Generic[BankType]):
     cap: float | None = None
     gate: Gate | None = None
     budget: float = 1.0
+    intensities: Intensities = field(default_factory=Intensities)
 
     def __post_init__(self) -> None:
         """Refuses parts that do not belong together."""
@@ -215,6 +219,7 @@ class Mixture(Generic[BankType]):
         mixture.cap = min((one for one in (cap, manifest.cap) if one is not None), default=None)
         require_budget(budget, mixture.gate)
         mixture.budget = budget
+        mixture.intensities = Intensities(manifest.intensities)
         refuse_silent_experts(bank)
         if compile:
             mixture.compile()
@@ -236,7 +241,13 @@ class Mixture(Generic[BankType]):
         if self.rule_name is None:
             raise ValueError(f"a bundle's rule must be one of {', '.join(RULES)}, got the function {self.rule!r}")
         manifest = bundle.Manifest(
-            self.dimensions, self.rule_name, self.base_id, self.base_revision, provenance, cap=self.cap
+            self.dimensions,
+            self.rule_name,
+            self.base_id,
+            self.base_revision,
+            provenance,
+            cap=self.cap,
+            intensities=self.intensities.curves,
         )
         with bundle.written_whole(Path(folder)) as new:
             self.tokenizer.save_pretrained(new / "base")
@@ -253,6 +264,21 @@ class Mixture(Generic[BankType]):
             if self.reader is not None:
                 self.reader.save(new / "reader")
             bundle.write_manifest(new, manifest)
+
+    def save_with(self, source: Path, folder: Path, learned: Mapping[str, Any]) -> None:
+        """Writes the bundle that this mixture was read from once more, with what it has learned since.
+
+        Args:
+            source: The bundle that was read; its reward models and questions for users go with it.
+            folder: Where to write, the same folder perhaps.
+            learned: By what part, how it was made: added to the provenance.
+        """
+        rewards, questions = source / "rewards", source / "questions.jsonl"
+        provenance = {**bundle.read_manifest(source).provenance, **learned}
+        kept = questions.read_bytes() if questions.exists() else None  # before the folder is written anew
+        self.save(folder, provenance, rewards=rewards if rewards.exists() else None)
+        if kept is not None:
+            (folder / questions.name).write_bytes(kept)
 
     def compile(self, **settings: Any) -> None:
         """Compiles the experts' passes: the same tokens, faster only once the graphs are made.
@@ -276,12 +302,12 @@ class Mixture(Generic[BankType]):
         """Gives how much each dimension is asked for (K,), in [0, 1]; None asks for all alike."""
         if preference is None:
             return torch.ones(len(self.dimensions))
-        return asked_for(preference, self.dimensions, self.reader)
+        return asked_for(preference, self.dimensions, self.reader, self.intensities)
 
     def understood(self, preference: Preference | None) -> dict[str, float]:
         """Gives the dimensions that are asked for: as weights of a `Preference` they ask for exactly the same."""
-        asked = zip(self.names, self.asked(preference).tolist(), strict=True)
-        return {name: value for name, value in asked if value > 0}
+        wished = self.intensities.wished(self.asked(preference), self.names)
+        return {name: value for name, value in zip(self.names, wished.tolist(), strict=True) if value > 0}
 
     def encode(self, conversations: Sequence[Conversation]) -> tuple[Tensor, Tensor]:
         """Gives token ids and mask, padded on the left, (B, T) each."""

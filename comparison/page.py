@@ -36,7 +36,7 @@ class Sheet:
         """Gives the table for a terminal."""
         table = Table(title=self.title, title_justify="left")
         for number, name in enumerate(self.header):
-            table.add_column(name, justify="right" if number else "left")
+            table.add_column(name, justify="right" if number else "left", overflow="fold")
         for row in self.rows:
             table.add_row(*row)
         return table

@@ -210,7 +210,7 @@ def train_rewards(
         learning_rates: of single names, in place of `learning_rate`.
 
     Raises:
-        ValueError: if there are no pairs or no members, or a rate is given for a name that is not trained.
+        ValueError: if there are no pairs or no members, or a rate is given for a name without pairs.
     """
     if members < 1:
         raise ValueError(f"members must be at least 1, got {members}")
@@ -218,8 +218,9 @@ def train_rewards(
     if not names:
         raise ValueError(f"pairs must hold one file or folder per reward model, got none in {pairs}")
     rates = dict.fromkeys(names, learning_rate) | (learning_rates or {})
-    if unknown := sorted(rates.keys() - set(names)):
-        raise ValueError(f"learning_rates must be of {', '.join(names)}, got {', '.join(unknown)}")
+    known = sorted({*names, *(most_pairs_first(pairs) if pairs.is_dir() else ())})
+    if unknown := sorted(rates.keys() - {*known}):
+        raise ValueError(f"learning_rates must be of {', '.join(known)}, got {', '.join(unknown)}")
     models = [(name, number) for number in range(1, members + 1) for name in names]
     todo = [model for model in models if not (member_folder(output / model[0], model[1]) / METRICS_FILE).exists()]
     if todo:

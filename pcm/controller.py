@@ -80,5 +80,10 @@ def read_config(folder: Path) -> dict[str, Any]:
 
     Args:
         folder: where `Controller.save` wrote.
+
+    Raises:
+        FileNotFoundError: if it did not write there.
     """
+    if not (folder / CONFIG).is_file():
+        raise FileNotFoundError(f"a controller must be a folder with {CONFIG}, got {folder}")
     return dict(json.loads((folder / CONFIG).read_text()))

@@ -18,6 +18,7 @@ from torch.nn import functional
 from transformers import PreTrainedTokenizerBase
 
 from decoding.dimension import Dimension
+from pcm.intensity.curves import Intensities
 
 LONGEST_TEXT = 512
 """Tokens of a preference text that are read; what follows is cut off."""
@@ -70,8 +71,15 @@ def asked_weights(weights: Mapping[str, float], names: Sequence[str], opposites:
     return asked
 
 
-def asked_for(preference: Preference, dimensions: Sequence[Dimension], reader: "PreferenceReader | None") -> Tensor:
+def asked_for(
+    preference: Preference,
+    dimensions: Sequence[Dimension],
+    reader: "PreferenceReader | None",
+    intensities: Intensities,
+) -> Tensor:
     """Gives how much each dimension is asked for by a preference (K,), in [0, 1].
+
+    A weight is a degree, and is translated; what a reader makes of a text is how sure it is, and stays.
 
     Raises:
         ValueError: if the weights are invalid (see `asked_weights`), or a text is given and there is no reader.
@@ -83,7 +91,9 @@ def asked_for(preference: Preference, dimensions: Sequence[Dimension], reader: "
         asked = reader.asked(preference.text)
     if preference.weights is None:
         return asked
-    numeric = asked_weights(preference.weights, [d.name for d in dimensions], [d.opposite for d in dimensions])
+    names = [dimension.name for dimension in dimensions]
+    weighed = asked_weights(preference.weights, names, [dimension.opposite for dimension in dimensions])
+    numeric = intensities.turned(weighed, names)
     if preference.text is not None:
         silent = torch.tensor([{d.name, d.opposite}.isdisjoint(preference.weights) for d in dimensions])
         numeric = torch.where(silent, asked, numeric)

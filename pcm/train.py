@@ -25,6 +25,7 @@ from experts.rewards import RewardModels
 from mixture import Mixture
 from pcm.controller import Controller
 from pcm.data import Conversation, PromptsAndPreferences, read_prompts
+from pcm.intensity.curves import Intensities
 from pcm.model import PreferenceControlModel
 from pcm.module import QUALITY, ControllerTraining
 from pcm.published import PublishedControlModel
@@ -99,7 +100,8 @@ def training(
     rewards = RewardModels.load(folder / "rewards", base, names).eval()
     conversations = [*read_prompts(train), *read_prompts(validation)]
     found = reference_answers(mixture, rewards, conversations, references, max_new_tokens)
-    mixture.pcm = mixture.cap = None  # a cap is the deployer's: `save_best` puts it back
+    mixture.pcm = mixture.gate = mixture.cap = None  # a cap is the deployer's: `save_best` puts it back
+    mixture.intensities = Intensities()  # those of another controller
     controller = fresh_controller(mixture, form, trunk, width, rule, max_gate)
     scores = ReferenceScores(conversations, found.scores)
     return ControllerTraining(

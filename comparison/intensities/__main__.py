@@ -20,6 +20,7 @@ from comparison.methods import Base, Expert, Method, Mixed, controlled_name
 from comparison.page import show
 from comparison.roles import remembering, roles
 from evaluation.plots import save_plot
+from pcm.intensity.curves import Intensities
 
 FIXED = "fixed-uniform"
 QUICK_PROMPTS = 8
@@ -79,7 +80,7 @@ def sweep(
 
 def _methods(case: Case) -> tuple[list[Method], list[str]]:
     """Everybody who answers, and the names of those that are asked for every level."""
-    fixed = Mixed(FIXED, replace(case.mixture, pcm=None))
+    fixed = Mixed(FIXED, replace(case.mixture, pcm=None, intensities=Intensities()))
     swept: list[Method] = [fixed]
     if case.mixture.pcm is not None:
         swept = [Mixed(controlled_name(case.mixture), case.mixture), fixed]

@@ -94,10 +94,16 @@ STAGES = (
     ),
     Stage(
         "controller",
-        "pcm.train fit --config CONFIGS/pcm.yaml",
-        "bundle/bundle.json",
+        "pcm.train fit --config CONFIGS/pcm.yaml --output BUILD/controlled",
+        "controlled/bundle.json",
         "--trainer.max_epochs 1 --data.iterations 2 --data.pairs 4 --data.validation_pairs 4 --model.max_new_tokens 16",
         checkpoint="pcm/checkpoints/last.ckpt",
+    ),
+    Stage(
+        "intensities",
+        "pcm.intensity --bundle BUILD/controlled --prompts BUILD/prompts/validation.jsonl --output BUILD/bundle",
+        "bundle/bundle.json",
+        "--answers 4 --max_new_tokens 16",
     ),
     Stage(
         "gate",

@@ -16,7 +16,6 @@ from jsonargparse import auto_cli
 from rich.console import Console
 from rich.progress import track
 
-import bundle as bundles
 from decoding.divergence import divergence
 from decoding.sampling import Sampling
 from experts.rows import Rows
@@ -59,12 +58,7 @@ def train_gate(
     mixture.gate, foreseen = fit(known, other, rounds, seed)
     Console().print(f"The gate foresees {foreseen:.0%} of the variance of log(1 + KL) on validation prompts.")
     settings = {"answers": answers, "rounds": rounds, "seed": seed}
-    provenance = {**bundles.read_manifest(bundle).provenance, "gate": settings}
-    rewards, questions = bundle / "rewards", bundle / "questions.jsonl"
-    kept = questions.read_bytes() if questions.exists() else None  # before the folder is written anew
-    mixture.save(output or bundle, provenance, rewards=rewards if rewards.exists() else None)
-    if kept is not None:
-        ((output or bundle) / questions.name).write_bytes(kept)
+    mixture.save_with(bundle, output or bundle, {"gate": settings})
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ from tiny_bundle import DIMENSIONS, tiny_tokenizer
 from transformers import PreTrainedTokenizerBase
 
 from decoding.dimension import Dimension
+from pcm.intensity.curves import Intensities
 from pcm.preference import Preference, PreferenceReader, asked_for, asked_weights
 
 NAMES = ["friendly", "unfriendly", "concise"]
@@ -64,12 +65,14 @@ def test_a_preference_must_say_something():
 
 def test_words_need_a_reader():
     with pytest.raises(ValueError, match="needs a reader"):
-        asked_for(Preference("be warm"), DIMENSIONS, None)
+        asked_for(Preference("be warm"), DIMENSIONS, None, Intensities())
 
 
 def test_numbers_win_where_words_and_numbers_speak_of_the_same_axis(reader):
     preference = Preference("be warm and brief", {"unfriendly": 0.5})
-    assert asked_for(preference, DIMENSIONS, hears(reader, 0.9, 0.0, 0.8)).tolist() == pytest.approx([0.0, 0.5, 0.8])
+    assert asked_for(preference, DIMENSIONS, hears(reader, 0.9, 0.0, 0.8), Intensities()).tolist() == pytest.approx(
+        [0.0, 0.5, 0.8]
+    )
 
 
 def test_what_is_less_likely_than_not_is_not_asked(reader):

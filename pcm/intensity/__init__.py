@@ -1,0 +1,1 @@
+"""Intensities: half a wish has half the effect."""

@@ -134,15 +134,6 @@ def page(report: Report) -> str:
     return "\n".join(["# Results\n", f"{conditions(report)}\n", *(sheet.markdown() for sheet in sheets(report))])
 
 
-def summary(report: Report) -> str:
-    """Gives what the README shows: conditions, methods, what they differ by, and the reader."""
-    shown = [methods_sheet(report, temperature) for temperature in report["acceptance"]]
-    shown += [pairs_sheet(report, temperature) for temperature in report["acceptance"]]
-    if report["reader"] is not None:
-        shown.append(reader_sheet(report))
-    return "\n".join([f"{conditions(report)}\n", *(sheet.markdown() for sheet in shown)])
-
-
 def conditions(report: Report) -> str:
     """Gives the sentence that says what was measured."""
     settings = report["settings"]

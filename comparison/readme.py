@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from comparison.marked import exit_status_of, rewrite
-from comparison.page import summary
+from comparison.study_page import summary
 
 SECTION = "results"
 
@@ -21,7 +21,7 @@ def update_readme(
 
     Args:
         readme: The page with the section.
-        report: What `python -m comparison` wrote.
+        report: What `compare.py` wrote.
         check: Write nothing; the exit status is 1 if something would change.
 
     Raises:

@@ -58,6 +58,12 @@ def sentences(report: Report) -> Iterator[str]:
     if verdicts["undecided"]:
         yield f"Between {reference} and these nothing is decided, {corrected}: {', '.join(verdicts['undecided'])}."
     yield from _by_preference(report)
+    if report["gap"] and report["gap"]["closed"]:
+        gap = report["gap"]
+        apart = [asked.replace("+", ", ") for asked, one in gap["by_preference"].items() if one["closed"] is None]
+        left = f" (set apart, for want of a gap: {'; '.join(apart)})" if apart else ""
+        told = f"{reference} closes {shown_estimate(gap['closed'])} of the gap between {gap['from']} and {gap['to']}"
+        yield f"{told}{left}."
     for user, asked in report["settings"].get("users", {}).items():
         yield f"{user} asks for {asked.replace('+', ', ')}."
     if broken := [name for name, found in report["soups"].items() if found["broken"]]:
@@ -94,6 +100,27 @@ def methods_sheet(report: Report) -> Sheet:
         told = [f"{worst['mean']:.3f} {worst['name']}", f"{entry['rating']:+.0f}", f"{chosen:g}"]
         rows.append([name, *numbers, *told])
     return Sheet("Every method at the temperature that validation chose; ratings are Elo points.", header, rows)
+
+
+def temperatures_sheet(report: Report) -> Sheet:
+    """Gives every method at each temperature of the sweep."""
+    rows = []
+    swept = [f"{one:g}" for one in report["settings"]["temperatures"]]
+    for name in ranked(report):
+        found = [report["methods"][name]["by_temperature"][one] for one in swept]
+        rows.append([name, *(f"{one['utility']['mean']:.3f} ({one['quality']['mean']:.3f})" for one in found)])
+    return Sheet("Utility (and quality) of every method at each temperature.", ["method", *swept], rows)
+
+
+def gap_sheet(report: Report) -> Sheet:
+    """Gives how much of the way from the best soup to the specialists the reference goes."""
+    gap, reference = report["gap"], report["reference"]
+    rows = []
+    for asked, one in gap["by_preference"].items():
+        closed = "set apart" if one["closed"] is None else shown_estimate(one["closed"])
+        rows.append([asked.replace("+", ", "), shown_estimate(one["gap"]), shown_estimate(one["gain"]), closed])
+    title = f"The gap in utility from {gap['from']} to {gap['to']}, and the share of it that {reference} closes."
+    return Sheet(title, ["preference", "gap", f"{reference} beyond {gap['from']}", "closed"], rows)
 
 
 def pairs_sheet(report: Report) -> Sheet:
@@ -153,7 +180,9 @@ def judge_sheet(report: Report) -> Sheet:
 
 def sheets(report: Report) -> list[Sheet]:
     """Gives all tables."""
-    found = [methods_sheet(report), pairs_sheet(report), texts_sheet(report), choices_sheet(report)]
+    found = [methods_sheet(report), temperatures_sheet(report), pairs_sheet(report)]
+    found += [gap_sheet(report)] if report["gap"] else []
+    found += [texts_sheet(report), choices_sheet(report)]
     if report["soups"]:
         found.append(soups_sheet(report))
     return [*found, judge_sheet(report)] if report.get("language_judge") else found
@@ -188,6 +217,14 @@ def page(report: Report) -> str:
     """Gives the report in Markdown."""
     said = "".join(f"- {one}\n" for one in sentences(report))
     return "\n".join(["# Comparison\n", f"{conditions(report)}\n", said, *(one.markdown() for one in sheets(report))])
+
+
+def summary(report: Report) -> str:
+    """Gives what the README shows: conditions, what the figures say, and the tables that hold them."""
+    said = "".join(f"- {one}\n" for one in sentences(report))
+    shown = [methods_sheet(report), temperatures_sheet(report), pairs_sheet(report)]
+    shown += [gap_sheet(report)] if report["gap"] else []
+    return "\n".join([f"{conditions(report)}\n", said, *(one.markdown() for one in shown)])
 
 
 def html_page(report: Report) -> str:

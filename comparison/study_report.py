@@ -5,7 +5,11 @@
                         "by_preference": {...}, "by_dimension": {...}, "worst_dimension": {...},
                         "by_temperature": {...}, "text": {...}, "rating", "on_front", "hypervolume", "cost": {...}}},
      "pairs": {"A|B": {"difference": {...}, "win_rate": {...}, "same_length": {...}, "p", "p_holm"}},
+     "gap": {"from", "to", "closed": {...}, "goal_minus_ours": {...},
+             "by_preference": {LABEL: {"gap": {...}, "gain": {...}, "closed": {...}}}},
      "matches": {"names", "wins", "ties"}, "soups": {NAME: {"error", "promised", "broken"}}}
+
+The gap is that from the best soup to the specialists, None where one of them is not compared.
 
 Knows results and statistics. Does not know models, nor how numbers are shown.
 """
@@ -18,6 +22,7 @@ import numpy as np
 
 from comparison.combinations import label, strengths
 from comparison.composed import Answered
+from comparison.gap import gap_closed
 from comparison.lineup import Entry
 from comparison.outcomes import Array
 from comparison.study import BEST_SINGLE, ORACLE, Results, structure
@@ -34,6 +39,7 @@ NOTES = {
     ORACLE: "for each answer the expert that the judge likes best: a bound, no method",
 }
 FEWEST_FOR_LENGTH = 3
+BEST_SOUP, SPECIALIST = "soup-best", "specialist"
 
 
 def study_report(
@@ -66,6 +72,7 @@ def study_report(
         "choices": {name: choice.as_dict() for name, choice in results.choices.items()},
         "methods": _with_ratings(methods, results),
         "pairs": _pairs(results),
+        "gap": _gap(results, reference),
         "matches": _matches(results),
         "soups": {entry.name: _checked(entry, results) for entry in entries if entry.soup is not None},
     }
@@ -156,6 +163,14 @@ def _pairs(results: Results) -> Report:
             found[f"{one}|{other}"]["same_length"] = length_controlled(ours, theirs, *lengths).as_dict()
     corrected = holm({pair: entry["p"] for pair, entry in found.items()})
     return {pair: {**entry, "p_holm": corrected[pair]} for pair, entry in found.items()}
+
+
+def _gap(results: Results, reference: str) -> Report | None:
+    """How much of the way from the best soup to the specialists the reference goes."""
+    if not {BEST_SOUP, SPECIALIST} <= results.records.keys():
+        return None
+    ours, soup, ceiling = (results.chosen(name).outcome for name in (reference, BEST_SOUP, SPECIALIST))
+    return {"from": BEST_SOUP, "to": SPECIALIST, **gap_closed(ours, soup, ceiling)}
 
 
 def _matches(results: Results) -> Report:

@@ -2,7 +2,7 @@ import pytest
 from rich.console import Console
 from scripted import DIMENSIONS, SETTINGS, good_outcomes
 
-from comparison.page import Sheet, page, sheets, summary
+from comparison.page import Sheet, page, sheets
 from comparison.report import report_of
 
 READER = {"held-out": {"alone": 0.995, "combined": 0.981}, "unseen": {"alone": 0.5, "combined": 0.25}}
@@ -32,13 +32,6 @@ def test_the_page_shows_every_table(report):
     assert len(list(sheets(report))) == 6
 
 
-def test_the_summary_says_what_was_measured(report):
-    text = summary(report)
-    assert text.startswith("3 questions that training never saw, 2 preferences, 2 decoding seeds")
-    assert "Bundle `0123456789ab`" in text
-    assert "Acceptance" not in text
-
-
 def test_a_report_without_a_reader_has_no_table_of_it():
     report = report_of(good_outcomes(), DIMENSIONS, "pcm-anchored", None, SETTINGS)
-    assert "phrasings" not in page(report) + summary(report)
+    assert "phrasings" not in page(report)

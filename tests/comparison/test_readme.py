@@ -2,10 +2,9 @@ import json
 from pathlib import Path
 
 import pytest
-from scripted import DIMENSIONS, SETTINGS, good_outcomes
+from scripted_study import Likes, reported
 
 from comparison.readme import main, update_readme
-from comparison.report import report_of
 
 ROOT = Path(__file__).parents[2]
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
@@ -13,7 +12,7 @@ BEGIN, END = "<!-- results -->", "<!-- /results -->"
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[str]:
-    report = report_of(good_outcomes(), DIMENSIONS, "pcm-anchored", None, SETTINGS)
+    report = reported(tmp_path / "study", Likes())
     (tmp_path / "report.json").write_text(json.dumps(report))
     (tmp_path / "README.md").write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\nThe end.\n")
     return ["--readme", str(tmp_path / "README.md"), "--report", str(tmp_path / "report.json")]
@@ -35,6 +34,6 @@ def test_checking_writes_nothing_and_says_what_to_do(files: list[str], capsys: p
 
 def test_writing_makes_the_check_pass(files: list[str]):
     assert main(files) == 0
-    assert "| pcm-anchored | 0.730" in Path(files[1]).read_text()
+    assert "| soup-best | 0.675" in Path(files[1]).read_text()
     assert Path(files[1]).read_text().endswith(f"{END}\n\nThe end.\n")
     assert main([*files, "--check"]) == 0

@@ -35,6 +35,7 @@ class Answers(NamedTuple):
     own: Tensor  # (R,) chance of beating the reference in the expert's own dimension
     quality: Tensor  # (R,) chance of beating it in quality, NaN where nothing judges quality
     total: Tensor  # (R,) what the expert is to learn from
+    chances: Tensor  # (R, D) chance of beating it in each reward; one half where it was not judged
 
     @property
     def kl(self) -> Tensor:
@@ -81,6 +82,7 @@ class Exam:
         pad_id: int,
         *,
         shares: Tensor | None = None,
+        held: Tensor | None = None,
         least_budget: int = 48,
         most_budget: int = 96,
         quality_weight: float = 2.0,
@@ -98,6 +100,7 @@ class Exam:
             pad_id: fills what follows.
             shares: part of each reward in each expert's own mark for each prompt `(K, N, D)`; without them an expert is
                 paid by the reward of its name.
+            held: rewards that each expert shall not move although it is not paid for them `(K, D)`, bool; none without.
             least_budget: tokens; each response draws its own budget between the two, so that experts learn to end.
             most_budget: tokens.
             quality_weight: without quality, an expert for short answers learns to say nothing.
@@ -119,6 +122,7 @@ class Exam:
             raise ValueError(f"budgets must satisfy 1 <= least <= most, got {least_budget} and {most_budget}")
         self.bank, self.rewards, self.references, self.prompts = bank, rewards, references, prompts
         self.shares = shares
+        self.held = torch.zeros(sizes[0], sizes[2], dtype=torch.bool) if held is None else held
         self.end_id, self.pad_id = end_id, pad_id
         self.least_budget, self.most_budget = least_budget, most_budget
         self.quality_weight, self.missing_end_penalty = quality_weight, missing_end_penalty
@@ -157,7 +161,7 @@ class Exam:
             base_logprobs(self.bank, prompt_ids, prompt_mask, tokens, kept),
             responses.hidden,
             responses.ended,
-            *self._mark(texts, self.shares.to(device)[experts, numbers], numbers, responses.ended),
+            *self._mark(texts, experts, numbers, responses.ended),
         )
 
     def _draw(self, rows: int, generators: Sequence[torch.Generator], share: slice) -> tuple[Tensor, Tensor]:
@@ -169,9 +173,12 @@ class Exam:
             uniforms.append(torch.rand(rows, self.most_budget, generator=generator, dtype=torch.float64)[share])
         return torch.cat(budgets), torch.cat(uniforms)
 
-    def _mark(self, texts: Answered, shares: Tensor, numbers: Tensor, ended: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Own, quality and total marks, `(R,)` each; `shares` is `(R, D)`, `numbers` are the prompts' `(R,)`."""
-        names, needed = self.rewards.names, shares > 0
+    def _mark(
+        self, texts: Answered, experts: Tensor, numbers: Tensor, ended: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Own, quality and total marks, `(R,)` each, and chances `(R, D)`; `numbers` are the prompts' `(R,)`."""
+        shares = self.shares.to(experts.device)[experts, numbers]  # (R, D)
+        names, needed = self.rewards.names, (shares > 0) | self.held.to(experts.device)[experts]
         if QUALITY in names:
             needed[:, names.index(QUALITY)] = True
         with torch.autocast(shares.device.type, enabled=False):  # the references were scored without it too
@@ -182,7 +189,7 @@ class Exam:
         total = own + self.quality_weight * quality if self.quality_weight else own
         repeated = texts.left_aligned().repeats() / texts.answer_lengths.clamp(min=1)
         penalties = self.missing_end_penalty * (~ended).to(own.dtype) + self.repetition_penalty * repeated
-        return own, quality, total - penalties
+        return own, quality, total - penalties, torch.where(needed, chances, 0.5)
 
 
 def _of_their_own(experts: Sequence[str], rewards: Sequence[str], prompts: int) -> Tensor:

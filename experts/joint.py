@@ -32,7 +32,9 @@ from experts.ppo import (
     clipped,
     explained_variance,
     gae,
+    held_back,
     policy_loss,
+    raised_prices,
     shaped_rewards,
     step_kl,
     sum_per_expert,
@@ -50,6 +52,7 @@ class JointPPO(LightningModule):
     """Proximal policy optimisation of all experts of a bank; a batch is the numbers `(n,)` of prompts to answer."""
 
     kl_coefficients: Tensor  # (K,)
+    prices: Tensor  # (K, D)
 
     def __init__(
         self,
@@ -70,6 +73,7 @@ class JointPPO(LightningModule):
         weight_decay: float = 0.0,
         largest_norm: float = 1.0,
         stop_kl: float = 0.1,
+        hold_rate: float = 0.25,
         seed: int = 0,
     ) -> None:
         """Trains the experts of the exam's bank in place.
@@ -91,6 +95,7 @@ class JointPPO(LightningModule):
             weight_decay: likewise.
             largest_norm: a longer gradient of an expert is shortened to it.
             stop_kl: nats per token between sampling and current policy at which an expert waits for the next rollout.
+            hold_rate: how fast the price of moving what an expert shall leave alone rises, see `ppo.raised_prices`.
             seed: of every draw.
         """
         super().__init__()
@@ -99,7 +104,7 @@ class JointPPO(LightningModule):
         self.entropy_coefficient, self.value_coefficient = entropy_coefficient, value_coefficient
         self.trace, self.clip, self.epochs, self.minibatches, self.parts = trace, clip, epochs, minibatches, parts
         self.learning_rate, self.weight_decay, self.largest_norm = learning_rate, weight_decay, largest_norm
-        self.stop_kl = stop_kl
+        self.stop_kl, self.hold_rate = stop_kl, hold_rate
         self._start(kl_coefficient, seed)
 
     def _start(self, kl_coefficient: float, seed: int) -> None:
@@ -110,6 +115,7 @@ class JointPPO(LightningModule):
         base = self.bank.base
         self.values = ValueHeads(base.config.hidden_size, self.count, dtype=base.dtype)
         self.register_buffer("kl_coefficients", torch.full((self.count,), kl_coefficient, dtype=base.dtype))
+        self.register_buffer("prices", torch.zeros(self.exam.held.shape, dtype=base.dtype))
         self.generators = [torch.Generator().manual_seed(seed ^ zlib.crc32(name.encode())) for name in self.names]
         self.updates_done = 0
 
@@ -128,6 +134,8 @@ class JointPPO(LightningModule):
         require_finite_parameters(dict(zip(self.names, self.parameters_of_experts(), strict=True)), self._update)
         self.kl_coefficients.copy_(adaptive_kl(self.kl_coefficients, metrics["kl"], self.kl_target, self.kl_rate))
         metrics["kl_coefficient"] = self.kl_coefficients.clone()
+        held = self.exam.held.to(self.prices.device)
+        self.prices.copy_(raised_prices(self.prices, answers.chances, held, answers.experts, self.hold_rate))
         self.updates_done += 1
         self._log_metrics(metrics)
         return {"metrics": metrics, "answers": answers}
@@ -141,7 +149,8 @@ class JointPPO(LightningModule):
     def trajectories(self, answers: Answers, values: Tensor) -> Trajectories:
         """The answers with their values `(R, T)`, advantages and returns."""
         kl_coefficients = self.kl_coefficients[answers.experts]
-        marks = centred(answers.total.to(values.dtype), answers.experts, self.count)
+        earned = answers.total - held_back(self.prices, answers.chances, answers.experts)
+        marks = centred(earned.to(values.dtype), answers.experts, self.count)
         rewards = shaped_rewards(marks, answers.logprobs, answers.base_logprobs, answers.mask, kl_coefficients)
         advantages, returns = gae(rewards, values, answers.mask, trace=self.trace)
         return Trajectories(
@@ -243,6 +252,7 @@ class JointPPO(LightningModule):
             "kl": answers.kl,
             "length": answers.lengths,
             "ended": answers.ended.to(answers.kl.dtype),
+            "held_back": held_back(self.prices, answers.chances, answers.experts),
         }
         rows = len(answers.experts) / self.count
         means = {name: sum_per_expert(number, answers.experts, self.count) / rows for name, number in measured.items()}
@@ -289,7 +299,8 @@ class JointPPO(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps only what is trained or adapted, and adds the random generators."""
-        kept = {name for name, parameter in self.named_parameters() if parameter.requires_grad} | {"kl_coefficients"}
+        trained = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
+        kept = trained | {"kl_coefficients", "prices"}
         state = checkpoint["state_dict"]
         checkpoint["state_dict"] = {name: state[name] for name in state if name in kept}
         checkpoint["experts"] = list(self.names)

@@ -34,18 +34,22 @@ def chosen(objectives: Objectives | None, rewards: Sequence[str], names: Sequenc
     return {name: known[name] for name in names or known}
 
 
-def needed(objectives: Objectives, rewards: Sequence[str], asked: Sequence[Sequence[str]]) -> list[str]:
-    """The rewards that pay somebody, and that for quality where there is one, in their order.
+def needed(
+    objectives: Objectives, rewards: Sequence[str], asked: Sequence[Sequence[str]], held: Objectives | None = None
+) -> list[str]:
+    """The rewards that pay somebody or are held, and that for quality where there is one, in their order.
 
     Args:
         objectives: of the experts that are trained.
         rewards: names of all that there are.
         asked: what each prompt asks for.
+        held: by name of an expert, the rewards that it shall leave alone.
 
     Raises:
         ValueError: if a reward is not there, or a prompt asks for nothing and its expert is paid what it asks for.
     """
     wanted = {name for names in objectives.values() for name in names}
+    wanted |= {name for expert in objectives for name in (held or {}).get(expert, ())}
     if by_prompt := [expert for expert, names in objectives.items() if not names]:
         if idle := [number for number, names in enumerate(asked, 1) if not names]:
             raise ValueError(f"prompts must say what is asked for to pay {by_prompt}, got nothing in row {idle[0]}")
@@ -69,3 +73,14 @@ def shares(objectives: Objectives, rewards: Sequence[str], asked: Sequence[Seque
             paying = [rewards.index(name) for name in names or wanted]
             found[expert, prompt, paying] = 1 / len(paying)
     return found
+
+
+def held_mask(held: Objectives, experts: Sequence[str], rewards: Sequence[str]) -> Tensor:
+    """Which rewards each expert shall leave alone `(K, D)`, bool.
+
+    Args:
+        held: by name of an expert, names of rewards; experts that are not trained now may be among them.
+        experts: names of K experts.
+        rewards: names of D rewards, all that are held among them.
+    """
+    return torch.tensor([[name in held.get(expert, ()) for name in rewards] for expert in experts])

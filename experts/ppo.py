@@ -164,6 +164,35 @@ def adaptive_kl(coefficients: Tensor, kl: Tensor, target: float, rate: float = 0
     return coefficients * (1 + rate * (kl / target - 1).clamp(-0.2, 0.2))
 
 
+def held_back(prices: Tensor, chances: Tensor, experts: Tensor) -> Tensor:
+    """What each response pays for moving what its expert is to leave alone: `sum_d price_d (chance_d - 1/2)`, `(R,)`.
+
+    Args:
+        prices: of each expert `(K, D)`; below zero where a falling chance is what has to be paid for.
+        chances: of beating the base's own answer in each reward `(R, D)`.
+        experts: expert number of each row, `(R,)`.
+    """
+    return (prices[experts] * (chances - 0.5)).sum(-1)
+
+
+def raised_prices(prices: Tensor, chances: Tensor, held: Tensor, experts: Tensor, rate: float) -> Tensor:
+    """Prices `(K, D)` after a rollout: each rises by `rate` times how far its expert's mean chance is above one half.
+
+    Dual ascent on the constraint that an expert's answers are as likely as the base's own to be preferred in what it is
+    not paid for (a Lagrangian, as in 2310.12773 for safety). Answers of the base have a mean of one half.
+
+    Args:
+        prices: before it `(K, D)`.
+        chances: `(R, D)`.
+        held: which rewards each expert shall leave alone `(K, D)`, bool; the prices of others stay zero.
+        experts: expert number of each row, `(R,)`.
+        rate: of the ascent.
+    """
+    rows = sum_per_expert(torch.ones_like(chances[:, 0]), experts, len(prices)).clamp(min=1)  # (K,)
+    sums = chances.new_zeros(prices.shape).index_add(0, experts, chances)  # (K, D)
+    return prices + rate * (sums / rows[:, None] - 0.5) * held
+
+
 def centred(marks: Tensor, experts: Tensor, count: int) -> Tensor:
     """Marks less the mean of their expert's marks, `(R,)`.
 

@@ -30,7 +30,7 @@ from experts.exam import Exam
 from experts.guards import CollapseError, Guards
 from experts.joint import JointPPO
 from experts.names import listed
-from experts.objectives import chosen, needed, shares
+from experts.objectives import chosen, held_mask, needed, shares
 from experts.progress import AnswerLog, ExpertTable
 from experts.prompts import PromptStream, encode_prompts, read_asked, read_prompts
 from experts.references import References, fingerprint, load_references, sample_references, save_references
@@ -46,7 +46,7 @@ def command_parser() -> ArgumentParser:
     """The parser of this command; under `exam`, `ppo` and `guards` it takes the arguments of these classes."""
     parser = ArgumentParser(description="Trains one expert per dimension, all together.")
     parser.add_function_arguments(train_experts, as_positional=False, skip={"exam", "ppo", "guards"})
-    given = {"bank", "rewards", "references", "prompts", "end_id", "pad_id", "shares"}
+    given = {"bank", "rewards", "references", "prompts", "end_id", "pad_id", "shares", "held"}
     parser.add_class_arguments(Exam, "exam", skip=given, instantiate=False)
     parser.add_class_arguments(JointPPO, "ppo", skip={"exam"}, instantiate=False)
     parser.add_class_arguments(Guards, "guards", skip={"names"}, instantiate=False)
@@ -64,6 +64,7 @@ def train_experts(
     guards: dict[str, Any],
     dimensions: list[str] | str | None = None,
     objectives: dict[str, list[str]] | None = None,
+    held: dict[str, list[str]] | None = None,
     prompts_per_update: int = 32,
     rank: int = 8,
     alpha: float = 16,
@@ -92,6 +93,8 @@ def train_experts(
         dimensions: which experts to train, a list or `one,another`; all that have an objective if none are given.
         objectives: by name of an expert, the rewards whose mean it is paid beside quality, `[]` for those that each
             prompt asks for; if none are given, an expert for every reward but quality, paid by it alone.
+        held: by name of an expert, rewards that it is not paid for and shall leave where the base's own answers are: an
+            expert for kind answers should not make them short. One pole of an axis is enough.
         prompts_per_update: every expert answers each of them once.
         rank: of the adapters.
         alpha: LoRA scale.
@@ -122,13 +125,13 @@ def train_experts(
     most = ppo["updates"] * prompts_per_update
     conversations, asked = read_prompts(prompts)[:most], read_asked(prompts)[:most]
     encoded = encode_prompts(tokenizer, conversations)
-    paying = needed(aims, known, asked)
+    paying = needed(aims, known, asked, held)
     reward_models = load_rewards(rewards, model, Dialogues(tokenizer, conversations, encoded), paying, lower_bound)
     targets = target_modules if isinstance(target_modules, str) else tuple(target_modules)
     bank = fresh_bank(model, list(aims), AdapterConfig(rank, alpha, targets), ppo["seed"])
     references = _references(bank, reward_models, encoded, tokenizer, output, exam["most_budget"], ppo["seed"])
     ends = tokenizer.eos_token_id, tokenizer.pad_token_id
-    marked = {"shares": shares(aims, paying, asked), **exam}
+    marked = {"shares": shares(aims, paying, asked), "held": held_mask(held or {}, list(aims), paying), **exam}
     module = JointPPO(Exam(bank, reward_models, references, encoded, *ends, **marked), **ppo)
     watch = Guards(module.names, **guards)
     callbacks = [

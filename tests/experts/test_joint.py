@@ -187,7 +187,8 @@ def test_a_checkpoint_holds_only_what_is_trained(tmp_path):
     run(module, tmp_path, LastCheckpoint(tmp_path / "last.ckpt", every=1))
     kept = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
     numbers = sum(tensor.numel() for tensor in kept.values())
-    assert numbers == sum(weight.numel() for weight in weights(module).values()) + len(module.kl_coefficients)
+    controlled = module.kl_coefficients.numel() + module.prices.numel()
+    assert numbers == sum(weight.numel() for weight in weights(module).values()) + controlled
 
 
 def test_a_checkpoint_of_other_experts_is_refused(tmp_path):

@@ -29,6 +29,7 @@ def test_only_rewards_that_pay_somebody_are_needed_and_quality():
     assert needed({"both": ("cat", "ant")}, REWARDS, [()]) == ["ant", "cat", "quality"]
     assert needed({"any": ()}, REWARDS, [["bee"], ["ant"]]) == ["ant", "bee", "quality"]
     assert needed({"mine": ("mine",)}, ["mine"], [()]) == ["mine"]
+    assert needed({"bee": ("bee",)}, REWARDS, [()], {"bee": ["ant"], "other": ["cat"]}) == ["ant", "bee", "quality"]
     with pytest.raises(ValueError, match=r"made of the rewards \['ant', .* got \['dog'\]"):
         needed({"both": ("ant", "dog")}, REWARDS, [()])
     with pytest.raises(ValueError, match=r"to pay \['any'\], got nothing in row 2"):

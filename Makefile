@@ -22,7 +22,7 @@ reproduce: $(VENV)/.dev ## rebuild the shipped bundle from nothing
 	$(BIN)/python -m experts.miniature --ship bundles/miniature
 
 evaluate: $(VENV)/.dev ## the README's figures: gold judge, held-out questions
-	$(BIN)/python -m comparison --output build/comparison
+	$(BIN)/python compare.py --config configs/miniature/results.yaml
 
 compare: $(VENV)/.dev ## every method on held-out questions, with soups, mixtures and yardsticks
 	$(BIN)/python compare.py --config configs/miniature/compare.yaml

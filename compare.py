@@ -5,7 +5,9 @@
     python compare.py --base MODEL --experts '{"warm": "DIR", "short": "DIR"}' --scorers '["classifier:DIR"]'
                       --prompts TEST.jsonl --validation OTHER.jsonl
 
-Leaves report.json, report.md, report.html and responses.jsonl. Interrupt it as you like: the same command goes on.
+Leaves report.json, report.md, report.html, utility.png and responses.jsonl. Interrupt it as you like: the same command
+goes on.
+
 Departures from published comparisons (arXiv 2407.04181, 2310.11564): (1) the soup is the exact sum of the updates, and
 is checked; what averages A and B apart is labelled so; (2) every hyper-parameter of every method, temperature included,
 is chosen on validation questions by learned rewards, never by the judge; (3) intervals over questions, Holm's

@@ -9,6 +9,7 @@ from typing import Any
 BASE_QUALITY = 0.95
 EXPERT_SCORE = 0.85
 EXPERT_QUALITY = 0.90
+EXPERT_DRIFT = 0.15
 CONTRAST = 0.3
 
 
@@ -31,12 +32,33 @@ def _lines(methods: Mapping[str, Any], report: Mapping[str, Any], temperature: s
         expert = methods[f"expert-{name}"]
         yield _at_least(f"{name} expert on its dimension", expert["by_dimension"][name]["mean"], EXPERT_SCORE)
         yield _at_least(f"quality of the {name} expert", expert["quality"]["mean"], EXPERT_QUALITY)
+        for other, moved in [drift(report, name, temperature)] if len(report["axes"]) > 1 else []:
+            yield _at_most(f"the {name} expert elsewhere, most on {other}", abs(moved), EXPERT_DRIFT)
     controlled = report["controlled"]
     gap = report["pairs"][f"{controlled}|fixed-uniform"][temperature]["difference"]["low"]
     # The lower end, not the mean: a difference that may be nothing is not yet more than nothing.
     yield {"claim": f"{controlled} above fixed-uniform, lower end", "value": gap, "bound": 0.0, "holds": gap > 0}
     for asked, contrast in methods[controlled]["contrast"].items():
         yield _at_least(f"{asked} against its opposite", contrast["mean"], CONTRAST)
+
+
+def drift(report: Mapping[str, Any], name: str, temperature: str) -> tuple[str, float]:
+    """Gives the dimension of another axis on which an expert is furthest from the base, and how far.
+
+    Args:
+        report: With methods and axes, at least two.
+        name: Of the expert's own dimension.
+        temperature: As the report writes it.
+    """
+    base, expert = (report["methods"][method][temperature]["by_dimension"] for method in ("base", f"expert-{name}"))
+    others = [other for axis in report["axes"] if name not in axis for other in axis]
+    moved = {other: expert[other]["mean"] - base[other]["mean"] for other in others}
+    furthest = max(moved, key=lambda other: abs(moved[other]))
+    return furthest, moved[furthest]
+
+
+def _at_most(claim: str, value: float, bound: float) -> dict[str, Any]:
+    return {"claim": claim, "value": value, "bound": bound, "holds": value <= bound}
 
 
 def _at_least(claim: str, value: float, bound: float) -> dict[str, Any]:

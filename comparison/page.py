@@ -10,6 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from comparison.acceptance import drift
+
 Report = Mapping[str, Any]
 
 
@@ -65,11 +67,14 @@ def experts_sheet(report: Report, temperature: str) -> Sheet:
     rows = []
     for name in base:
         expert = report["methods"][f"expert-{name}"][temperature]
-        rows.append(
-            [name, *(shown_estimate(one) for one in (expert["by_dimension"][name], base[name], expert["quality"]))]
-        )
-    title = f"Each expert alone at temperature {temperature}."
-    return Sheet(title, ["dimension", "score on it", "base on it", "quality"], rows)
+        shown = [shown_estimate(one) for one in (expert["by_dimension"][name], base[name], expert["quality"])]
+        elsewhere = ""
+        if len(report["axes"]) > 1:
+            other, moved = drift(report, name, temperature)
+            elsewhere = f"{moved:+.3f} {other}"
+        rows.append([name, *shown, elsewhere])
+    title = f"Each expert alone at temperature {temperature}; elsewhere is where it moved furthest on another axis."
+    return Sheet(title, ["dimension", "score on it", "base on it", "quality", "elsewhere"], rows)
 
 
 def pairs_sheet(report: Report, temperature: str) -> Sheet:

@@ -1,6 +1,6 @@
 """From outcomes to the report: every number with its interval, as plain data that becomes JSON.
 
-    {"settings": {...}, "reader": {split: {"alone", "combined"}},
+    {"settings": {...}, "axes": [[NAME, NAME]], "reader": {split: {"alone", "combined"}},
      "methods": {NAME: {TEMPERATURE: {"utility": {"mean", "low", "high"}, "quality": {...}, "preference": {...},
                                       "by_preference": {...}, "by_dimension": {...}, "contrast": {...}}}},
      "pairs": {"A|B": {TEMPERATURE: {"difference": {...}, "win_rate": {...}}}},
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from comparison.acceptance import acceptance
-from comparison.combinations import combinations, label, opposite
+from comparison.combinations import axes, combinations, label, opposite
 from comparison.outcomes import Outcome
 from decoding.dimension import Dimension
 from evaluation.intervals import difference, estimate, win_rate
@@ -54,6 +54,7 @@ def report_of(
     report = {
         "settings": dict(settings),
         "controlled": controlled,
+        "axes": [list(axis) for axis in axes(dimensions)],
         "reader": reader,
         "methods": methods,
         "pairs": pairs,

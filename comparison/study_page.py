@@ -7,6 +7,8 @@ import html
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from comparison.page import Sheet, shown_estimate
 from evaluation.intervals import Estimate
 from evaluation.pictures import line_plot, matrix_plot, point_plot, svg
@@ -188,18 +190,23 @@ def sheets(report: Report) -> list[Sheet]:
     return [*found, judge_sheet(report)] if report.get("language_judge") else found
 
 
+def utility_plot(report: Report) -> Figure:
+    """Gives the utility of every method with its interval, the best one first."""
+    shown = {name: Estimate(**report["methods"][name]["utility"]) for name in ranked(report)}
+    return dot_plot({"utility": shown}, "utility (quality × mean score on what is asked), 95 % intervals")
+
+
 def pictures(report: Report) -> dict[str, str]:
     """Gives the pictures as SVG, by their titles."""
     order, methods = ranked(report), report["methods"]
     top = [name for name in order if name != report["reference"]][: SHOWN - 1]
     top = [name for name in order if name in (*top, report["reference"])]
-    utility = {"utility": {name: Estimate(**methods[name]["utility"]) for name in order}}
     by_preference = {n: {p.replace("+", "\n"): v["mean"] for p, v in methods[n]["by_preference"].items()} for n in top}
     swept = {n: {t: v["utility"]["mean"] for t, v in methods[n]["by_temperature"].items()} for n in top}
     places = {name: (methods[name]["quality"]["mean"], methods[name]["preference"]["mean"]) for name in order}
     front = [name for name in order if methods[name]["on_front"]]
     drawn = {
-        "Utility of every method, with 95 % intervals": dot_plot(utility, "utility"),
+        "Utility of every method, with 95 % intervals": utility_plot(report),
         "Utility under each preference": line_plot(by_preference, "preference", "utility"),
         "Utility against temperature": line_plot(swept, "temperature", "utility"),
         "Quality against what is asked; the front is joined": point_plot(

@@ -67,6 +67,7 @@ COMMAND_OF = {
     "bundle.yaml": "pcm",
     "pcm.yaml": "pcm.train fit",
     "compare.yaml": "compare",
+    "results.yaml": "compare",
 }
 
 

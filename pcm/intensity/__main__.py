@@ -33,15 +33,13 @@ from pcm.objective import relative_rewards
 
 BATCH = 64
 LEVELS = (1 / 16, 1 / 8, 1 / 4, 3 / 8, 1 / 2, 3 / 4, 1.0)
-NOBODY = 0.5
-"""The mean chance of a base answer to be preferred to another one: what asking for nothing scores."""
 
 
 def calibrate(
     bundle: Path,
     prompts: Path,
     output: Path | None = None,
-    answers: int = 216,
+    answers: int = 108,
     max_new_tokens: int = 112,
     seed: int = 0,
 ) -> None:
@@ -61,13 +59,14 @@ def calibrate(
     known = read_prompts(prompts)
     asked = [known[place % len(known)] for place in range(answers)]
     sampling = Sampling(1.0, max_new_tokens=max_new_tokens)
-    reference = references(mixture, rewards, asked, sampling, seed)  # (N, K)
-    table = Table("asked for", *(f"{level:.3g}" for level in LEVELS), title="chance to beat the base on it")
+    reference, other = (references(mixture, rewards, asked, sampling, seed + one) for one in (0, 1))  # (N, K)
+    nothing = relative_rewards(other, reference).mean(0).tolist()  # what asking for nothing scores
+    table = Table("asked for", *(f"{level:.3g}" for level in (0, *LEVELS)), title="chance to beat the base on it")
     curves = {}
     for place, name in enumerate(track(mixture.names, description="Measuring")):
         scores = [score(mixture, rewards, asked, reference, place, level, sampling, seed) for level in LEVELS]
-        curves[name] = curve_of([0.0, *LEVELS], [NOBODY, *scores])
-        table.add_row(name, *(f"{one:.3f}" for one in scores))
+        curves[name] = curve_of([0.0, *LEVELS], [nothing[place], *scores])
+        table.add_row(name, *(f"{one:.3f}" for one in (nothing[place], *scores)))
     Console().print(table)
     mixture.intensities = Intensities(curves)
     mixture.save_with(bundle, output or bundle, {"intensities": {"answers": answers, "seed": seed}})

@@ -58,7 +58,7 @@ def test_own_models_are_compared_without_gold_judge_and_without_decoding_twice(
     output = ["--output", str(tmp_path)]
     assert command.main([*arguments, *output]) == 0
     assert "The highest utility is that of" in capsys.readouterr().out
-    files = ("report.json", "report.md", "report.html", "responses.jsonl")
+    files = ("report.json", "report.md", "report.html", "utility.png", "responses.jsonl")
     first = [(tmp_path / name).read_bytes() for name in files]
     monkeypatch.setattr(Mixture, "step", None)
     assert command.main([*arguments, *output]) == 0

@@ -26,6 +26,7 @@ import transformers
 from jsonargparse import ArgumentParser
 from peft import LoraConfig, PeftModel, TaskType
 from rich.console import Console
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM, TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
@@ -37,7 +38,15 @@ from experts.names import listed
 from experts.pair_tokens import AnswerCollator, tokenize_pairs, tokenizer_of
 from experts.readout import EvidenceClassifier
 from experts.reward_progress import Report, StepReport, show_progress
-from experts.reward_worth import held_out_margins, measure_ensemble, worth
+from experts.reward_worth import (
+    calibration_error,
+    cross_scaled,
+    fitted_scale,
+    held_out_margins,
+    measure_ensemble,
+    worth,
+)
+from experts.rewards import HEAD_WEIGHT
 
 METRICS_FILE = "metrics.json"
 
@@ -63,7 +72,7 @@ def train_reward(
     Args:
         base: folder or hub id of the causal model the adapter is trained on.
         pairs: columns `chosen` and `rejected` (texts rendered by the chat template), optionally `prompt`.
-        held_out: the same columns; nothing is chosen by them.
+        held_out: the same columns; one number is fitted to them, by which all scores are scaled (`fitted_scale`).
         output: becomes an ordinary PEFT sequence-classification folder plus `metrics.json`, written last.
         rank: of the LoRA adapter on every linear layer.
         alpha: LoRA scale; updates are multiplied by `alpha / rank`.
@@ -93,8 +102,9 @@ def train_reward(
         trainer.remove_callback(noisy)
     trainer.train()
     margins = held_out_margins(trainer, tokenize_pairs(held_out, tokenizer))
-    _save_adapter(trainer, output)
-    return _write_metrics(Path(output), margins, len(pairs), time.perf_counter() - started)
+    scale = fitted_scale(margins)
+    _save_adapter(trainer, Path(output), scale)
+    return _write_metrics(Path(output), margins, scale, len(pairs), time.perf_counter() - started)
 
 
 def _evidence_classifier(base: str | Path, seed: int) -> EvidenceClassifier:
@@ -102,10 +112,14 @@ def _evidence_classifier(base: str | Path, seed: int) -> EvidenceClassifier:
     return EvidenceClassifier(AutoModelForCausalLM.from_pretrained(base))
 
 
-def _save_adapter(trainer: RewardTrainer, output: str | Path) -> None:
-    """Writes the adapter alone: the trainer's own way would leave its arguments beside it as a pickle."""
+def _save_adapter(trainer: RewardTrainer, output: Path, scale: float) -> None:
+    """Writes the adapter alone, its scores scaled: the trainer's own way would leave its arguments as a pickle."""
     assert isinstance(trainer.model, PeftModel)
     trainer.model.save_pretrained(str(output))
+    weights = output / "adapter_model.safetensors"
+    state = load_file(weights)
+    heads = {name: tensor * scale for name, tensor in state.items() if name.endswith(HEAD_WEIGHT)}
+    save_file(state | heads, weights, metadata={"format": "pt"})
 
 
 def _arguments(
@@ -134,9 +148,11 @@ def _arguments(
     )
 
 
-def _write_metrics(output: Path, margins: Tensor, train_pairs: int, seconds: float) -> dict[str, float]:
+def _write_metrics(output: Path, margins: Tensor, scale: float, train_pairs: int, seconds: float) -> dict[str, float]:
     metrics = {
-        **worth(margins),
+        **worth(margins * scale),
+        "calibration_error": calibration_error(cross_scaled(margins)),
+        "scale": scale,
         "train_pairs": train_pairs,
         "held_out_pairs": len(margins),
         "seconds": round(seconds, 1),

@@ -204,6 +204,7 @@ def test_a_reward_model_learns_what_was_preferred_and_can_be_loaded(tmp_path):
     chosen, rejected = (rewards.score(side_of(tokens, side)) for side in ("chosen", "rejected"))
     margins = chosen - rejected
     assert float(margins.mean()) == pytest.approx(metrics["mean_margin"], rel=1e-3)
+    assert metrics["scale"] != 1.0
 
 
 def test_a_tokenizer_that_pads_with_its_end_is_refused(tmp_path):

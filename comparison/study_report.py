@@ -14,6 +14,7 @@ The gap is that from the best soup to the specialists, None where one of them is
 Knows results and statistics. Does not know models, nor how numbers are shown.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations as pairs_of
 from typing import Any
@@ -26,7 +27,7 @@ from comparison.gap import gap_closed
 from comparison.lineup import Entry
 from comparison.outcomes import Array
 from comparison.study import BEST_SINGLE, ORACLE, Results, structure
-from evaluation.corrections import holm, paired_p_value
+from evaluation.corrections import holm, paired_p_value, swaps_for
 from evaluation.fronts import hypervolume, pareto_front
 from evaluation.intervals import difference, estimate, win_rate
 from evaluation.lengths import length_controlled
@@ -151,12 +152,13 @@ def _with_ratings(methods: dict[str, Report], results: Results) -> dict[str, Rep
 def _pairs(results: Results) -> Report:
     """Every two methods, each at its chosen temperature, with p-values corrected for their number."""
     found: Report = {}
+    swaps = swaps_for(math.comb(len(results.records), 2))
     for one, other in pairs_of(results.records, 2):
         ours, theirs = results.chosen(one).outcome.utility(), results.chosen(other).outcome.utility()
         found[f"{one}|{other}"] = {
             "difference": difference(ours, theirs).as_dict(),
             "win_rate": win_rate(_by_prompt(ours), _by_prompt(theirs)).as_dict(),
-            "p": paired_p_value(ours, theirs),
+            "p": paired_p_value(ours, theirs, resamples=swaps),
         }
         if len(ours) >= FEWEST_FOR_LENGTH:
             lengths = (_lengths(results.chosen(name)) for name in (one, other))

@@ -3,6 +3,7 @@
 Knows arrays of numbers, prompts first. Knows no model, no text.
 """
 
+import math
 from collections.abc import Hashable, Mapping
 from typing import TypeVar
 
@@ -12,7 +13,21 @@ from scipy import stats
 
 from evaluation.intervals import prompt_means
 
+BATCH = 4999  # swaps in memory together
 Name = TypeVar("Name", bound=Hashable)
+
+
+def swaps_for(tests: int, level: float = 0.05) -> int:
+    """Gives how many swaps tell whether a p-value is below `level` after a correction for so many tests.
+
+    The smallest p-value of n swaps is 2 / (n + 1), and Holm multiplies it by the number of tests: with too few swaps
+    nothing could ever be called a difference. Ten times as many as that are tried, and never fewer than 4999.
+
+    Args:
+        tests: How many differences are looked at.
+        level: Of the whole study.
+    """
+    return max(4999, math.ceil(10 * 2 * tests / level) - 1)
 
 
 def paired_p_value(ours: ArrayLike, theirs: ArrayLike, *, resamples: int = 4999, seed: int = 0) -> float:
@@ -41,6 +56,7 @@ def paired_p_value(ours: ArrayLike, theirs: ArrayLike, *, resamples: int = 4999,
         permutation_type="samples",
         vectorized=True,
         n_resamples=resamples,
+        batch=BATCH,
         random_state=np.random.default_rng(seed),
     )
     return float(found.pvalue)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evaluation.corrections import holm, paired_p_value
+from evaluation.corrections import holm, paired_p_value, swaps_for
 from evaluation.intervals import difference
 
 
@@ -66,3 +66,9 @@ def test_what_cannot_be_tested_is_refused():
         holm({"a": 1.5})
     with pytest.raises(ValueError, match="same prompts, got 2 and 1"):
         paired_p_value([0.0, 1.0], [0.0])
+
+
+@pytest.mark.parametrize("tests", [1, 15, 136, 1000])
+def test_a_difference_without_any_doubt_survives_the_correction_for_any_number_of_tests(tests):
+    gaps = np.full(40, 0.1) + np.linspace(-0.01, 0.01, 40)
+    assert paired_p_value(gaps, np.zeros(40), resamples=swaps_for(tests)) * tests < 0.05

@@ -249,7 +249,7 @@ def conditions(report: Report) -> str:
     """Gives the sentence that says what was measured."""
     settings = report["settings"]
     return (
-        f"{settings['prompts']} questions, {settings['preferences']} preferences, {settings['seeds']} decoding seeds, "
+        f"{settings['prompts']} questions, {settings['preferences']} preferences, decoding seeds: {settings['seeds']}, "
         f"temperatures {', '.join(f'{one:g}' for one in settings['temperatures'])}; judged by {settings['judge']}, "
         f"chosen on {settings['validation_prompts']} other questions by {settings['chooser']}. "
         "Utility is quality times the mean score on what is asked, all in [0, 1]. "

@@ -139,9 +139,8 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     """
     files = {path.relative_to(folder).as_posix(): sha256(path) for path in sorted(_room_files(folder))}
     content = {**asdict(manifest), "files": files}
-    for name in ("cap", "intensities"):  # bundles that have none stay as they were before there were any
-        if not content[name]:
-            del content[name]
+    kept = {"cap": manifest.cap is not None, "intensities": bool(manifest.intensities)}
+    content = {name: value for name, value in content.items() if kept.get(name, True)}
     (folder / MANIFEST).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return _parsed(folder / MANIFEST)
 

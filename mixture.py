@@ -70,8 +70,8 @@ class Mixture(Generic[BankType]):
             bias) comes after it.
         gate: Foresees where mixing matters; None where nobody trained one.
         budget: The share of tokens that are mixed, about: elsewhere the base speaks and no expert is read. 1 is all.
-        intensities: How weights of a preference are translated for the controller, so that half a wish has half the
-            effect.
+        intensities: How weights of a preference are translated for the controller, so that half a wish has about
+            half the effect.
 
     Raises:
         ValueError: If the parts do not belong together.
@@ -219,7 +219,8 @@ class Mixture(Generic[BankType]):
         mixture.cap = min((one for one in (cap, manifest.cap) if one is not None), default=None)
         require_budget(budget, mixture.gate)
         mixture.budget = budget
-        mixture.intensities = Intensities(manifest.intensities)
+        if mixture.rule == manifest.rule:  # what was measured under another one says nothing here
+            mixture.intensities = Intensities(manifest.intensities)
         refuse_silent_experts(bank)
         if compile:
             mixture.compile()
@@ -304,8 +305,16 @@ class Mixture(Generic[BankType]):
             return torch.ones(len(self.dimensions))
         return asked_for(preference, self.dimensions, self.reader, self.intensities)
 
+    def uniform(self, rule: str | Rule | None = None) -> "Mixture[BankType]":
+        """Gives the same experts without a controller and without the curves that were measured with it.
+
+        Args:
+            rule: Another mixing rule.
+        """
+        return replace(self, pcm=None, intensities=Intensities(), rule=rule or self.rule)
+
     def understood(self, preference: Preference | None) -> dict[str, float]:
-        """Gives the dimensions that are asked for: as weights of a `Preference` they ask for exactly the same."""
+        """Gives the dimensions that are asked for: as weights of a `Preference` they ask for the same."""
         wished = self.intensities.wished(self.asked(preference), self.names)
         return {name: value for name, value in zip(self.names, wished.tolist(), strict=True) if value > 0}
 

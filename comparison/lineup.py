@@ -156,9 +156,9 @@ def _mixtures(mixture: Mixture, cost: Mapping[str, float | str]) -> Iterator[Ent
     notes = {"probability": "probabilities averaged", "logit": "log-probabilities averaged (MOD)"}
     for rule in RULES:
         name = f"fixed-{rule}"
-        method = Mixed(name, replace(mixture, pcm=None, rule=rule))
+        method = Mixed(name, mixture.uniform(rule))
         yield _fixed(method, notes.get(rule, "mean difference to the base added"), cost)
-    yield _tempered(Mixed("fixed-uniform", replace(mixture, pcm=None)), cost)
+    yield _tempered(Mixed("fixed-uniform", mixture.uniform()), cost)
 
 
 def _tempered(method: Method, cost: Mapping[str, float | str]) -> Entry:

@@ -100,7 +100,7 @@ class Expert:
         if dimension not in mixture.names:
             raise ValueError(f"an expert must be one of {mixture.names}, got {dimension!r}")
         self.name, self.dimension = f"expert-{dimension}", dimension
-        self.mixture = replace(mixture, rule="anchored", pcm=None)
+        self.mixture = mixture.uniform("anchored")
 
     def respond(
         self, conversations: Sequence[Conversation], asked: Combination, sampling: Sampling, seed: int
@@ -167,7 +167,7 @@ def all_methods(mixture: Mixture, training: Phrase, held_out: Phrase) -> list[Me
     methods += [Expert(mixture, name) for name in mixture.names]
     methods += [
         Soup("soup-uniform", Kitchen(mixture), RECIPES["exact"]),
-        Mixed("fixed-uniform", replace(mixture, pcm=None)),
+        Mixed("fixed-uniform", mixture.uniform()),
     ]
     methods.append(Mixed(controlled_name(mixture), mixture))
     return methods if mixture.reader is None else [*methods, MixedByText("pcm-text", mixture, held_out)]

@@ -86,7 +86,7 @@ def _by_preference(report: Report) -> Iterator[str]:
         for asked, own in preferences.items()
         if all(own["mean"] > report["methods"][name]["by_preference"][asked]["mean"] for name in rivals)
     ]
-    told = f": {', '.join(one.replace('+', ', ') for one in won)}" if won else ""
+    told = f": {'; '.join(one.replace('+', ', ') for one in won)}" if won else ""
     yield f"{reference} has the highest mean of all methods under {len(won)} of {len(preferences)} preferences{told}."
 
 

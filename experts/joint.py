@@ -303,7 +303,7 @@ class JointPPO(LightningModule):
         kept = trained | {"kl_coefficients", "prices"}
         state = checkpoint["state_dict"]
         checkpoint["state_dict"] = {name: state[name] for name in state if name in kept}
-        checkpoint["experts"] = list(self.names)
+        checkpoint["experts"], checkpoint["rewards"] = list(self.names), list(self.rewards.names)
         checkpoint["generators"] = [generator.get_state() for generator in self.generators]
         checkpoint["updates_done"] = self.updates_done
 
@@ -311,10 +311,12 @@ class JointPPO(LightningModule):
         """Puts the random generators back.
 
         Raises:
-            ValueError: if the checkpoint trained other experts.
+            ValueError: if the checkpoint trained other experts, or by other rewards.
         """
         if checkpoint["experts"] != list(self.names):
             raise ValueError(f"the checkpoint must train {list(self.names)}, got {checkpoint['experts']}")
+        if checkpoint.get("rewards", rewards := list(self.rewards.names)) != rewards:  # prices are by their places
+            raise ValueError(f"the checkpoint must be of the rewards {rewards}, got {checkpoint['rewards']}")
         for generator, state in zip(self.generators, checkpoint["generators"], strict=True):
             generator.set_state(state.cpu())
         self.updates_done = checkpoint["updates_done"]

@@ -75,6 +75,27 @@ def shares(objectives: Objectives, rewards: Sequence[str], asked: Sequence[Seque
     return found
 
 
+def require_held(held: Objectives, objectives: Objectives | None, rewards: Sequence[str]) -> None:
+    """Refuses to hold an expert that is not there, or to what is not there or what it is paid for.
+
+    Args:
+        held: by name of an expert, names of rewards.
+        objectives: of every expert there could be; one for each reward but quality if none are given.
+        rewards: names of all that there are.
+
+    Raises:
+        ValueError: with the name that is wrong.
+    """
+    known = chosen(objectives, rewards, None)
+    for expert, names in held.items():
+        if expert not in known:
+            raise ValueError(f"held must name experts among {', '.join(known)}, got {expert!r}")
+        if wrong := sorted(set(names) - set(rewards)):
+            raise ValueError(f"{expert} must be held to rewards among {', '.join(rewards)}, got {', '.join(wrong)}")
+        if paid := sorted(set(names) & set(known[expert])):
+            raise ValueError(f"{expert} must not be held to what it is paid for, got {', '.join(paid)}")
+
+
 def held_mask(held: Objectives, experts: Sequence[str], rewards: Sequence[str]) -> Tensor:
     """Which rewards each expert shall leave alone `(K, D)`, bool.
 

@@ -190,7 +190,7 @@ def raised_prices(prices: Tensor, chances: Tensor, held: Tensor, experts: Tensor
     """
     rows = sum_per_expert(torch.ones_like(chances[:, 0]), experts, len(prices)).clamp(min=1)  # (K,)
     sums = chances.new_zeros(prices.shape).index_add(0, experts, chances)  # (K, D)
-    return prices + rate * (sums / rows[:, None] - 0.5) * held
+    return (prices + rate * (sums / rows[:, None] - 0.5)) * held
 
 
 def centred(marks: Tensor, experts: Tensor, count: int) -> Tensor:

@@ -46,7 +46,7 @@ from experts.reward_worth import (
     measure_ensemble,
     worth,
 )
-from experts.rewards import HEAD_WEIGHT
+from experts.rewards import HEAD_WEIGHT, QUALITY
 
 METRICS_FILE = "metrics.json"
 
@@ -119,6 +119,7 @@ def _save_adapter(trainer: RewardTrainer, output: Path, scale: float) -> None:
     weights = output / "adapter_model.safetensors"
     state = load_file(weights)
     heads = {name: tensor * scale for name, tensor in state.items() if name.endswith(HEAD_WEIGHT)}
+    assert len(heads) == 1  # PEFT saves the head that it was told to train
     save_file(state | heads, weights, metadata={"format": "pt"})
 
 
@@ -234,7 +235,7 @@ def train_rewards(
     if not names:
         raise ValueError(f"pairs must hold one file or folder per reward model, got none in {pairs}")
     rates = dict.fromkeys(names, learning_rate) | (learning_rates or {})
-    known = sorted({*names, *(most_pairs_first(pairs) if pairs.is_dir() else ())})
+    known = sorted({*names, QUALITY, *(most_pairs_first(pairs) if pairs.is_dir() else ())})
     if unknown := sorted(rates.keys() - {*known}):
         raise ValueError(f"learning_rates must be of {', '.join(known)}, got {', '.join(unknown)}")
     models = [(name, number) for number in range(1, members + 1) for name in names]

@@ -30,7 +30,7 @@ from experts.exam import Exam
 from experts.guards import CollapseError, Guards
 from experts.joint import JointPPO
 from experts.names import listed
-from experts.objectives import chosen, held_mask, needed, shares
+from experts.objectives import chosen, held_mask, needed, require_held, shares
 from experts.progress import AnswerLog, ExpertTable
 from experts.prompts import PromptStream, encode_prompts, read_asked, read_prompts
 from experts.references import References, fingerprint, load_references, sample_references, save_references
@@ -115,6 +115,7 @@ def train_experts(
     """
     known = reward_names(rewards)
     aims = chosen(objectives, known, listed(dimensions))
+    require_held(held or {}, objectives, known)
     if all((output / name / "adapter_config.json").exists() for name in aims):
         Console().print(f"{output} holds all of {', '.join(aims)} already")
         return

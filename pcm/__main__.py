@@ -17,10 +17,12 @@ import yaml
 from jsonargparse import auto_cli
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+import bundle as bundles
 from decoding.dimension import Dimension
 from experts.bank import ExpertBank
 from mixture import Mixture
 from pcm.forms import load_controller
+from pcm.intensity.curves import Intensities
 from pcm.reader_training import read_examples, train_reader
 
 
@@ -75,8 +77,11 @@ def assemble(
     reader = train_reader(tokenizer, [one for one in known if one.name in spoken], *texts, seed=seed, steps=steps)
     reader.dimensions = known  # what no text asks for is heard by its description
     provenance = {"reader": {"steps": steps, "seed": seed}}
-    pcm = None if controller is None else load_controller(controller / "pcm")
-    Mixture(bank, tokenizer, known, rule, pcm, reader).save(output, provenance, rewards=rewards)
+    mixture = Mixture(bank, tokenizer, known, rule, None, reader)
+    if controller is not None:
+        mixture.pcm = load_controller(controller / "pcm")
+        mixture.intensities = Intensities(bundles.read_manifest(controller).intensities)
+    mixture.save(output, provenance, rewards=rewards)
 
 
 if __name__ == "__main__":

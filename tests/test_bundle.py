@@ -189,6 +189,12 @@ def test_a_bundle_keeps_its_cap_and_a_later_one_can_only_be_smaller(mixture: Mix
     assert Mixture.load(tmp_path / "capped", cap=0.1).cap == 0.1
 
 
+def test_a_cap_of_nothing_is_a_cap(mixture: Mixture, tmp_path: Path) -> None:
+    mixture.cap = 0.0
+    mixture.save(tmp_path / "capped", {})
+    assert Mixture.load(tmp_path / "capped").cap == 0.0
+
+
 def test_a_bundle_without_a_cap_does_not_mention_one(tiny_bundle: Path) -> None:
     assert "cap" not in json.loads((tiny_bundle / "bundle.json").read_text())
     assert Mixture.load(tiny_bundle).cap is None

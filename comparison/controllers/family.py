@@ -47,7 +47,7 @@ class Family:
             name: (replace(mixture, bank=bank), bundles.sha256(places[name] / bundles.MANIFEST)[:12])
             for name, mixture in read.items()
         }
-        return cls(replace(read[first], pcm=None), members)
+        return cls(read[first].uniform(), members)
 
     def methods(self) -> dict[str, Method]:
         """Gives the method of each member by its name; its own name in the archive holds what tells its bundle."""

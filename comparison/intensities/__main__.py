@@ -6,7 +6,6 @@ Leaves report.json, report.md, a picture for each temperature and all answers. I
 command goes on. Knows which methods are swept and where everything lies. Does not know how an answer is made.
 """
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from comparison.methods import Base, Expert, Method, Mixed, controlled_name
 from comparison.page import show
 from comparison.roles import remembering, roles
 from evaluation.plots import save_plot
-from pcm.intensity.curves import Intensities
 
 FIXED = "fixed-uniform"
 QUICK_PROMPTS = 8
@@ -80,7 +78,7 @@ def sweep(
 
 def _methods(case: Case) -> tuple[list[Method], list[str]]:
     """Everybody who answers, and the names of those that are asked for every level."""
-    fixed = Mixed(FIXED, replace(case.mixture, pcm=None, intensities=Intensities()))
+    fixed = Mixed(FIXED, case.mixture.uniform())
     swept: list[Method] = [fixed]
     if case.mixture.pcm is not None:
         swept = [Mixed(controlled_name(case.mixture), case.mixture), fixed]

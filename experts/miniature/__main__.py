@@ -94,7 +94,7 @@ STAGES = (
     ),
     Stage(
         "controller",
-        "pcm.train fit --config CONFIGS/pcm.yaml --output BUILD/controlled",
+        "pcm.train fit --config CONFIGS/pcm.yaml",
         "controlled/bundle.json",
         "--trainer.max_epochs 1 --data.iterations 2 --data.pairs 4 --data.validation_pairs 4 --model.max_new_tokens 16",
         checkpoint="pcm/checkpoints/last.ckpt",

@@ -187,8 +187,9 @@ def labelled(
             continue
         first, second = rng.sample(pool[place], 2)
         if rng.random() < (0.8 if name == QUALITY else 0.15):
-            # Half of the time the same answer: what the damage is worth then shows undisguised.
-            second = spoiled(rng.choice((first, second)), asked[place].topic, everything, rng)
+            # Quality is often told by the same answer, damaged: what the damage is worth then shows undisguised.
+            whole = rng.choice((first, second)) if name == QUALITY else second
+            second = spoiled(whole, asked[place].topic, everything, rng)
         if not prefers_first(first.verdict, second.verdict, name, rng):
             first, second = second, first
         found.append((asked[place], first, second))

@@ -71,7 +71,7 @@ def test_own_models_are_compared_without_gold_judge_and_without_decoding_twice(
     assert report["soups"]["soup-uniform"]["error"] < 1e-5
     assert report["soups"]["soup-ties"]["error"] > 0.05
     assert report["settings"]["judge"] == report["settings"]["chooser"] == "classifier"
-    rows = [json.loads(line) for line in first[3].decode().split("\n")[:-1]]
+    rows = [json.loads(line) for line in first[-1].decode().split("\n")[:-1]]
     assert {row["method"] for row in rows} == set(report["methods"])
     assert {row["messages"][0]["content"] for row in rows} == {"What is it?", "Rain?", "be kind"}
 

@@ -24,11 +24,16 @@ def test_every_line_is_a_row_and_empty_ones_are_none(lines):
     assert read_rows(lines('{"n": 1}', "", '{"n": 2}', ""), number) == [1, 2]
 
 
+def test_a_text_may_hold_marks_that_end_lines_elsewhere(lines):
+    assert read_rows(lines('{"n": 1, "text": "a\u2028b\x85c"}'), number) == [1]
+
+
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
         ("# a title", "line 2 of .*rows.jsonl must be JSON, got '# a title'"),
         ('{"m": 1}', r"line 2 of .*rows.jsonl must have what is read of it \('n'\)"),
+        ("[]", "line 2 of .*rows.jsonl must have what is read of it"),
         ("3", "line 2 of .*rows.jsonl must have what is read of it"),
         ('{"n": -1}', "line 2 of .*rows.jsonl: a number must not be negative"),
     ],

@@ -87,3 +87,17 @@ def test_an_expert_does_not_move_what_is_held(twins, tmp_path):
     assert float(module.prices[0, 1]) > 0.5
     kept = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]["prices"]
     assert torch.equal(kept, module.prices)
+
+
+def test_a_run_does_not_go_on_with_other_rewards(twins, tmp_path):
+    run(JointPPO(tiny_exam(("ant",)), updates=1), tmp_path, LastCheckpoint(tmp_path / "last.ckpt", every=1))
+    with pytest.raises(
+        ValueError, match=r"must be of the rewards \['ant', 'bee'\], got \['ant', 'bee', 'cat', 'quality'\]"
+    ):
+        run(JointPPO(twins, updates=1), tmp_path, checkpoint=tmp_path / "last.ckpt")
+
+
+def test_what_is_no_longer_held_has_no_price():
+    prices = torch.tensor([[0.4, 0.2], [0.3, 0.0]])
+    held = torch.tensor([[False, True], [False, False]])
+    assert raised_prices(prices, CHANCES, held, EXPERTS, rate=0.5)[:, 0].tolist() == [0.0, 0.0]

@@ -6,7 +6,7 @@ from tiny_exam import END, PAD, CountingRewards, tiny_exam
 
 from experts.exam import Exam
 from experts.miniature.corpus import POLES, preferred_prompts, prompts
-from experts.objectives import chosen, needed, shares
+from experts.objectives import chosen, needed, require_held, shares
 from experts.prompts import read_asked
 
 REWARDS = ["ant", "bee", "cat", "quality"]
@@ -34,6 +34,20 @@ def test_only_rewards_that_pay_somebody_are_needed_and_quality():
         needed({"both": ("ant", "dog")}, REWARDS, [()])
     with pytest.raises(ValueError, match=r"to pay \['any'\], got nothing in row 2"):
         needed({"any": ()}, REWARDS, [["ant"], []])
+
+
+@pytest.mark.parametrize(
+    ("held", "complaint"),
+    [
+        ({"dog": ["ant"]}, "held must name experts among ant, bee, cat, got 'dog'"),
+        ({"ant": ["dog"]}, "ant must be held to rewards among ant, bee, cat, quality, got dog"),
+        ({"ant": ["bee", "ant"]}, "ant must not be held to what it is paid for, got ant"),
+    ],
+)
+def test_an_expert_is_not_held_to_what_is_not_there_or_pays_it(held, complaint):
+    require_held({"ant": ["bee"]}, None, REWARDS)
+    with pytest.raises(ValueError, match=complaint):
+        require_held(held, None, REWARDS)
 
 
 def test_shares_are_even_and_follow_the_prompt_where_nothing_is_said():

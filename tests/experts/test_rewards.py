@@ -225,7 +225,7 @@ def test_finished_reward_models_are_kept(tmp_path):
 
 def test_a_rate_for_a_name_without_pairs_is_refused(tmp_path):
     (tmp_path / "cat.jsonl").touch()
-    with pytest.raises(ValueError, match="learning_rates must be of ant, cat, got bee"):
+    with pytest.raises(ValueError, match="learning_rates must be of ant, cat, quality, got bee"):
         train_rewards(tmp_path, tmp_path, tmp_path, names=["ant"], learning_rates={"bee": 1e-2, "cat": 1e-3})
 
 

@@ -105,6 +105,17 @@ def test_a_bundle_keeps_its_curves_and_one_without_says_nothing_of_them(tmp_path
     assert Mixture.load(tmp_path / "curved").intensities.turned(torch.tensor([0.5]), ["friendly"]) == pytest.approx(0.1)
 
 
+def test_the_uniform_mixture_has_no_curves_and_neither_has_another_rule(tmp_path: Path):
+    mixture = tiny_mixture(tmp_path)
+    mixture.intensities = EARLY
+    mixture.save(tmp_path / "curved", {})
+    assert mixture.uniform().intensities == Intensities()
+    assert mixture.uniform("logit").rule == "logit"
+    assert mixture.uniform().pcm is None
+    assert mixture.intensities == EARLY
+    assert Mixture.load(tmp_path / "curved", rule="logit").intensities == Intensities()
+
+
 def test_the_command_gives_a_bundle_curves_and_keeps_the_rest(rewarded_bundle: Path, tmp_path: Path):
     prompts = tmp_path / "prompts.jsonl"
     prompts.write_text(json.dumps({"messages": [{"role": "user", "content": "What is a volcano?"}]}), encoding="utf-8")

@@ -54,7 +54,12 @@ def exit_status_of(publish: Callable[..., bool], prog: str, arguments: list[str]
         arguments: Of the command line; its own if not given.
     """
     given = command_parser(publish, prog).parse_args(arguments)
-    if publish(**given.as_dict()) or not given.check:
+    try:
+        current = publish(**given.as_dict())
+    except (ValueError, OSError) as problem:
+        sys.stderr.write(f"{problem}\n")
+        return 1
+    if current or not given.check:
         return 0
     sys.stderr.write(f"what is published must show the figures that are kept, got others: run {prog}\n")
     return 1

@@ -1,6 +1,6 @@
 """Writes the README's figures from the report, so that no number there was typed by hand.
 
-    python -m comparison.readme            python -m comparison.readme --check
+    python -m comparison.readme --take build/results       python -m comparison.readme --check
 
 Knows where the section begins and ends. Does not know what stands in it.
 """
@@ -8,26 +8,33 @@ Knows where the section begins and ends. Does not know what stands in it.
 import json
 from pathlib import Path
 
-from comparison.marked import exit_status_of, rewrite
+from comparison.marked import exit_status_of, keep, rewrite
 from comparison.study_page import summary
 
 SECTION = "results"
+KEPT = ("report.json", "report.md", "utility.png")
 
 
 def update_readme(
-    readme: Path = Path("README.md"), report: Path = Path("docs/results/report.json"), check: bool = False
+    readme: Path = Path("README.md"),
+    report: Path = Path("docs/results/report.json"),
+    take: Path | None = None,
+    check: bool = False,
 ) -> bool:
     """Rewrites the section of results, and tells whether it was up to date.
 
     Args:
         readme: The page with the section.
         report: What `compare.py` wrote.
+        take: The folder of a comparison, whose report and picture are kept beside `report` first.
         check: Write nothing; the exit status is 1 if something would change.
 
     Raises:
         FileNotFoundError: If one of the files is not there.
         ValueError: If the README has no section of results.
     """
+    if take is not None and not check:
+        keep((take / name for name in KEPT), report.parent)
     return rewrite(readme, SECTION, summary(json.loads(report.read_text(encoding="utf-8"))), check)
 
 

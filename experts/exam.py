@@ -109,7 +109,7 @@ class Exam:
                 itself is likely, and a reward model takes it for good.
 
         Raises:
-            ValueError: if an expert has no reward, or references and prompts differ in number.
+            ValueError: if an expert has no reward, or references and prompts differ in number, or held in shape.
         """
         shares = _of_their_own(bank.names, rewards.names, len(prompts)) if shares is None else shares
         if shares.shape != (sizes := (len(bank.names), len(prompts), len(rewards.names))):
@@ -123,6 +123,8 @@ class Exam:
         self.bank, self.rewards, self.references, self.prompts = bank, rewards, references, prompts
         self.shares = shares
         self.held = torch.zeros(sizes[0], sizes[2], dtype=torch.bool) if held is None else held
+        if self.held.shape != (sizes[0], sizes[2]):
+            raise ValueError(f"held must be for experts and rewards {sizes[::2]}, got {tuple(self.held.shape)}")
         self.end_id, self.pad_id = end_id, pad_id
         self.least_budget, self.most_budget = least_budget, most_budget
         self.quality_weight, self.missing_end_penalty = quality_weight, missing_end_penalty

@@ -52,8 +52,16 @@ def calibrate(
         answers: for each dimension and level, to the prompts in turn.
         max_new_tokens: of an answer.
         seed: of the answers.
+
+    Raises:
+        FileNotFoundError: if there is no such bundle or file.
+        ValueError: if the bundle has no reward models, or nothing is to be answered.
     """
+    if answers < 1:
+        raise ValueError(f"answers must be at least 1, got {answers}")
     mixture = Mixture.load(bundle)
+    if not (bundle / "rewards").is_dir():
+        raise ValueError(f"curves are fitted to learned rewards, {bundle} must hold reward models")
     trunk, _ = bundles.read_base(bundle, bundles.read_manifest(bundle), torch.float32)
     rewards = RewardModels.load(bundle / "rewards", trunk, mixture.names).eval()
     known = read_prompts(prompts)
@@ -122,4 +130,7 @@ def score(
 
 
 if __name__ == "__main__":
-    auto_cli(calibrate, as_positional=False)
+    try:
+        auto_cli(calibrate, as_positional=False)
+    except (ValueError, OSError) as problem:
+        raise SystemExit(str(problem)) from None

@@ -37,3 +37,20 @@ def test_writing_makes_the_check_pass(files: list[str]):
     assert "| soup-best | 0.675" in Path(files[1]).read_text()
     assert Path(files[1]).read_text().endswith(f"{END}\n\nThe end.\n")
     assert main([*files, "--check"]) == 0
+
+
+def test_a_comparison_is_taken_over_with_its_picture(files: list[str], tmp_path: Path):
+    made = tmp_path / "made"
+    made.mkdir()
+    for name in ("report.md", "utility.png"):
+        (made / name).write_text(name)
+    (made / "report.json").write_bytes(Path(files[3]).read_bytes())
+    kept = tmp_path / "kept" / "report.json"
+    assert main([*files[:2], "--report", str(kept), "--take", str(made)]) == 0
+    assert (kept.parent / "utility.png").read_text() == "utility.png"
+    assert "| soup-best | 0.675" in Path(files[1]).read_text()
+
+
+def test_a_report_that_is_not_there_is_one_line(files: list[str], capsys: pytest.CaptureFixture[str]):
+    assert main([*files[:2], "--report", "nowhere.json"]) == 1
+    assert capsys.readouterr().err.count("\n") == 1

@@ -101,3 +101,9 @@ def test_what_is_no_longer_held_has_no_price():
     prices = torch.tensor([[0.4, 0.2], [0.3, 0.0]])
     held = torch.tensor([[False, True], [False, False]])
     assert raised_prices(prices, CHANCES, held, EXPERTS, rate=0.5)[:, 0].tolist() == [0.0, 0.0]
+
+
+def test_what_is_held_must_be_told_for_every_expert_and_reward(twins):
+    parts = twins.bank, twins.rewards, twins.references, twins.prompts, 2, 0
+    with pytest.raises(ValueError, match=r"held must be for experts and rewards \(1, 2\), got \(2,\)"):
+        Exam(*parts, held=torch.tensor([False, True]), quality_weight=0.0)

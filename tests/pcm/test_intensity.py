@@ -66,7 +66,9 @@ def test_a_fitted_curve_makes_a_saturating_score_proportional_to_the_wish():
 
 
 def test_scores_that_fall_on_the_way_still_give_a_curve():
-    Intensities({"friendly": curve_of([0, 0.25, 0.5, 0.75, 1], [0.5, 0.7, 0.65, 0.66, 0.9])})
+    curve = curve_of([0, 0.25, 0.5, 0.75, 1], [0.5, 0.7, 0.65, 0.66, 0.9])
+    assert (curve[0], curve[-1]) == (0, 1)
+    assert (np.diff(curve) > 0).all()
 
 
 def test_where_asking_changes_nothing_a_wish_is_passed_on():
@@ -125,3 +127,10 @@ def test_the_command_gives_a_bundle_curves_and_keeps_the_rest(rewarded_bundle: P
     assert after.provenance["intensities"] == {"answers": 2, "seed": 0}
     assert after.files == before.files
     assert all(len(curve) > len(LEVELS) for curve in after.intensities.values())
+
+
+def test_a_bundle_without_rewards_and_no_answers_are_refused(tiny_bundle: Path, tmp_path: Path):
+    with pytest.raises(ValueError, match="must hold reward models"):
+        calibrate(tiny_bundle, tmp_path / "prompts.jsonl")
+    with pytest.raises(ValueError, match="answers must be at least 1, got 0"):
+        calibrate(tiny_bundle, tmp_path / "prompts.jsonl", answers=0)

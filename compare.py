@@ -26,6 +26,7 @@ from comparison.combinations import label
 from comparison.command import bars, command_parser, exit_status
 from comparison.judged import win_rates
 from comparison.lineup import Entry, lineup, only
+from comparison.other_controllers import other_controllers
 from comparison.page import show
 from comparison.roles import language_judge, remembering, roles
 from comparison.scorers import Scorer
@@ -64,6 +65,7 @@ def compare(
     reference: str | None = None,
     specialists: Path | None = None,
     policy: Path | None = None,
+    controllers: dict[str, str] | None = None,
     judge_url: str | None = None,
     judge_model: str | None = None,
     judge_key: str | None = None,
@@ -93,6 +95,8 @@ def compare(
         reference: The method that the report holds against all others; the controller's mixture if not given.
         specialists: Folder with a PEFT adapter trained for each preference, named like friendly+concise.
         policy: PEFT adapter of one policy trained on all preferences, which it reads in its prompt.
+        controllers: Folder or hub id of other bundles with the same base and experts, by names such as pcm-published:
+            their controllers are compared too.
         judge_url: Of an OpenAI-compatible endpoint whose model judges pairs as well, such as http://localhost:8000/v1.
         judge_model: As the endpoint calls it.
         judge_key: Name of the environment variable that holds its key, if it wants one.
@@ -111,6 +115,7 @@ def compare(
     judge = remembering(judging, case, output, max_new_tokens)
     chooser = None if choosing is None else remembering(choosing, case, output, max_new_tokens)
     everything = _lineup(case, chooser, max_new_tokens) + trained(case.mixture, case.phrase, specialists, policy)
+    everything += other_controllers(None if base else bundle, controllers or {}, [entry.name for entry in everything])
     entries = only(everything, listed(methods) or (_quick(case) if quick else None))
     held = _reference(entries, reference)
     tested, validated = _archives(case, plan, choosing, output)

@@ -306,12 +306,12 @@ class Mixture(Generic[BankType]):
         return asked_for(preference, self.dimensions, self.reader, self.intensities)
 
     def uniform(self, rule: str | Rule | None = None) -> "Mixture[BankType]":
-        """Gives the same experts without a controller and without the curves that were measured with it.
+        """Gives the same experts without a controller, and without the gate and the curves that belong to it.
 
         Args:
             rule: Another mixing rule.
         """
-        return replace(self, pcm=None, intensities=Intensities(), rule=rule or self.rule)
+        return replace(self, pcm=None, gate=None, budget=1.0, intensities=Intensities(), rule=rule or self.rule)
 
     def understood(self, preference: Preference | None) -> dict[str, float]:
         """Gives the dimensions that are asked for: as weights of a `Preference` they ask for the same."""

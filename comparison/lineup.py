@@ -6,6 +6,10 @@ Knows methods and how they are put together. Does not know what an answer is wor
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from functools import partial
+
+import torch
+from torch import Tensor
 
 from comparison.choices import Settings
 from comparison.combinations import Combination
@@ -15,7 +19,7 @@ from comparison.soups import Kitchen, Soup
 from comparison.spared import spared
 from comparison.yardsticks import BestOf, InContext
 from decoding.conversation import Conversation
-from decoding.rules import RULES
+from decoding.rules import RULES, anchored
 from decoding.sampling import Sampling
 from experts.bank import ExpertBank
 from experts.soup.recipes import RECIPES, recipe_named
@@ -90,13 +94,24 @@ def lineup(
     entries += _soups(mixture, phrase, plain["soup"])
     entries += _mixtures(mixture, plain["mixture"])
     if mixture.pcm is not None:
-        method, note = Mixed(controlled_name(mixture), mixture), "mixed as the controller says"
-        entries.append(_fixed(method, note, plain["controlled"]))
+        name = controlled_name(mixture)
+        entries.append(controlled(name, Mixed(name, mixture), "mixed as the controller says"))
         entries += [_fixed(one, one.note, plain["controlled"]) for one in spared(mixture)]
         if mixture.reader is not None:
             spoken = MixedByText("pcm-text", mixture, held_out)
             entries.append(_fixed(spoken, "the same, asked in words", plain["controlled"]))
     return entries
+
+
+def controlled(name: str, method: Mixed, note: str) -> Entry:
+    """Gives the line of a mixture with a controller.
+
+    Args:
+        name: What reports call it.
+        method: Answers; its own name tells archives one bundle from another.
+        note: What it is.
+    """
+    return Entry(name, lambda settings: method, note=note, cost=_costs(method.mixture)["controlled"])
 
 
 def only(entries: Sequence[Entry], patterns: Sequence[str] | None) -> list[Entry]:
@@ -122,10 +137,9 @@ def _soups(mixture: Mixture, phrase: Phrase, cost: Mapping[str, float | str]) ->
     """Each recipe, with and without the preference in the prompt."""
     kitchen = Kitchen(mixture)
     scaled = {"scale": SCALES}
-    each = scaled | {f"share {name}": SHARES for name in mixture.names}
     grids: dict[str, tuple[str, Mapping[str, Sequence[float]]]] = {
         "soup-uniform": ("exact", {}),
-        "soup-best": ("exact", each),
+        "soup-best": ("exact", _tuning(mixture)),
         "soup-ties": ("ties", scaled),
         "soup-dare": ("dare", scaled),
         "soup-factors": ("factors", {}),
@@ -159,6 +173,24 @@ def _mixtures(mixture: Mixture, cost: Mapping[str, float | str]) -> Iterator[Ent
         method = Mixed(name, mixture.uniform(rule))
         yield _fixed(method, notes.get(rule, "mean difference to the base added"), cost)
     yield _tempered(Mixed("fixed-uniform", mixture.uniform()), cost)
+    note = "differences to the base added with one scale and one weight per expert, the same at every token"
+    tuned = _tuning(mixture)
+    yield Entry("fixed-best", partial(_tuned, mixture), tuned, dict.fromkeys(tuned, 1.0), note, cost)
+
+
+def _tuning(mixture: Mixture) -> dict[str, Sequence[float]]:
+    """What can be chosen of everything that has a scale and a share for each expert."""
+    return {"scale": SCALES} | {f"share {name}": SHARES for name in mixture.names}
+
+
+def _tuned(mixture: Mixture, settings: Settings) -> Mixed:
+    """The uniform mixture, each expert's weight times the scale and a share of its own."""
+    factors = torch.tensor([settings["scale"] * settings[f"share {name}"] for name in mixture.names])  # (K,)
+
+    def rule(base_logprobs: Tensor, expert_logprobs: Tensor, log_weights: Tensor) -> Tensor:
+        return anchored(base_logprobs, expert_logprobs, log_weights + factors.log())
+
+    return Mixed(keyed("fixed-best", settings), mixture.uniform(rule))
 
 
 def _tempered(method: Method, cost: Mapping[str, float | str]) -> Entry:

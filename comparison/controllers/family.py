@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import bundle as bundles
-from comparison.methods import Method, Mixed
+from comparison.methods import Mixed
 from mixture import Mixture
 
 SAME = ("base", "experts")
@@ -49,7 +49,7 @@ class Family:
         }
         return cls(read[first].uniform(), members)
 
-    def methods(self) -> dict[str, Method]:
+    def methods(self) -> dict[str, Mixed]:
         """Gives the method of each member by its name; its own name in the archive holds what tells its bundle."""
         return {
             name: Mixed(f"{name.replace('/', '-')}@{identity}", mixture)

@@ -9,6 +9,7 @@ from scripted import Echo
 from comparison.lineup import Tempered, keyed, lineup
 from comparison.soups import Soup
 from comparison.spared import RandomGate
+from decoding.rules import uniform_log_weights
 from decoding.sampling import Sampling
 from mixture import Mixture
 from pcm.gate.head import Gate
@@ -25,7 +26,7 @@ def lines(mixture: Mixture):
 def test_a_bundle_is_compared_in_all_its_lines_and_own_models_in_those_they_have(mixture: Mixture):
     experts = [f"expert-{name}" for name in mixture.names]
     soups = [name + suffix for name in SOUPS for suffix in ("", "-prompted")]
-    fixed = ["fixed-probability", "fixed-logit", "fixed-anchored", "fixed-uniform-tempered"]
+    fixed = ["fixed-probability", "fixed-logit", "fixed-anchored", "fixed-uniform-tempered", "fixed-best"]
     own = ["base", "prompt-preference", *experts, *soups, "soup-uniform-tempered", *fixed]
     assert [entry.name for entry in lines(replace(mixture, pcm=None, reader=None))] == own
     assert [entry.name for entry in lines(mixture)] == [*own, "pcm-anchored", "pcm-text"]
@@ -61,6 +62,21 @@ def test_scale_and_shares_are_the_weights_of_the_best_soup(mixture: Mixture):
     found = best.soup(best.start).checked([("friendly", "concise"), ("unfriendly", "concise")])
     assert found.error < 1e-5
     assert found.promised
+
+
+def test_the_best_fixed_mixture_is_the_uniform_one_until_a_scale_or_a_share_is_chosen(mixture: Mixture):
+    best = next(entry for entry in lines(mixture) if entry.name == "fixed-best")
+    generator = torch.Generator().manual_seed(0)
+    base = torch.randn(5, generator=generator).log_softmax(-1)  # (V,)
+    experts = torch.randn(len(mixture.names), 5, generator=generator).log_softmax(-1)  # (K, V)
+    asked = torch.tensor([float(name in ("friendly", "concise")) for name in mixture.names])  # (K,)
+    plain, tuned = (
+        best.make(best.start | settings).mixture.rule(base, experts, uniform_log_weights(asked))
+        for settings in ({}, {"scale": 3.0, "share concise": 0.5})
+    )
+    friendly, concise = (experts[mixture.names.index(name)] - base for name in ("friendly", "concise"))
+    torch.testing.assert_close(plain, (base + 0.5 * friendly + 0.5 * concise).log_softmax(-1))
+    torch.testing.assert_close(tuned, (base + 1.5 * friendly + 0.75 * concise).log_softmax(-1))
 
 
 def test_every_soup_answers_otherwise_than_the_others_and_as_before_after_them(mixture: Mixture):

@@ -203,6 +203,14 @@ def test_a_bundle_keeps_its_gate(tmp_path: Path):
         assert torch.equal(kept.gate.state_dict()[name], value)
 
 
+def test_without_its_controller_a_mixture_has_no_gate_either_and_its_bundle_can_be_read(tmp_path: Path):
+    mixture = tiny_mixture(tmp_path)
+    mixture.gate, mixture.budget = Gate(32), 0.5
+    assert (mixture.uniform().gate, mixture.uniform().budget) == (None, 1.0)
+    mixture.uniform().save(tmp_path / "uniform", {})
+    assert Mixture.load(tmp_path / "uniform").pcm is None
+
+
 def test_the_command_gives_a_bundle_a_gate_and_keeps_the_rest(tiny_bundle: Path, tmp_path: Path):
     bundle = tmp_path / "bundle"
     shutil.copytree(tiny_bundle, bundle)

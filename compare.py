@@ -15,25 +15,29 @@ correction over all pairs, differences at equal length.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from jsonargparse import ActionConfigFile
 from rich.console import Console
 
 from comparison.archive import Archive
-from comparison.cases import Case, case_of, with_preferences, with_questions, with_users
-from comparison.combinations import label
+from comparison.cases import Case, case_of, require_preferences, with_preferences, with_questions, with_users
+from comparison.combinations import Combination, label
 from comparison.command import bars, command_parser, exit_status
+from comparison.fronts import front, sweep
 from comparison.judged import win_rates
 from comparison.lineup import Entry, lineup, only
 from comparison.other_controllers import other_controllers
 from comparison.page import show
 from comparison.roles import language_judge, remembering, roles
 from comparison.scorers import Scorer
-from comparison.study import Plan, Study
+from comparison.static import StaticSoup
+from comparison.study import Plan, Results, Study
 from comparison.study_files import write
-from comparison.study_page import sentences, sheets
 from comparison.study_report import Report, study_report
+from comparison.study_sheets import sheets
+from comparison.study_told import sentences
 from comparison.trained import trained
 from comparison.yardsticks import BestOf, Demonstrations, InContext
 from experts.names import listed
@@ -53,6 +57,7 @@ def compare(
     rule: str = "anchored",
     methods: list[str] | str | None = None,
     preferences: list[str] | str | None = None,
+    sweeps: list[str] | str | None = None,
     users: list[str] | str | None = None,
     prompts: Path | None = None,
     validation: Path | None = None,
@@ -83,6 +88,8 @@ def compare(
         methods: Names or patterns, such as base,soup-*; all if not given.
         preferences: Names of dimensions joined by +, such as friendly=0.5+concise; one pole of each axis in every way
             if not given.
+        sweeps: Two or three dimensions joined by +, such as friendly+concise, of which more and less is asked for, all
+            ways: gives a front for each method that hears half a wish.
         users: Whose profiles are the preferences instead, by name or file.
         prompts: JSONL of your own questions, rows {"messages": [...]}; the miniature world's if not given.
         validation: JSONL of other questions, on which choices are made.
@@ -109,6 +116,9 @@ def compare(
     limits = QUICK_QUESTIONS if quick else (test_prompts, validation_prompts)
     case = with_questions(case_of(bundle, base, experts, opposites, rule), prompts, validation, limits)
     case = with_users(with_preferences(case, listed(preferences)), listed(users))
+    sweeping = [tuple(one.split("+")) for one in listed(sweeps) or ()]
+    for one in sweeping:
+        require_preferences(sweep(one), case.mixture.names)
     plan = Plan(tuple(temperatures or TEMPERATURES), seeds, max_new_tokens)
     spoken = language_judge(case, output, judge_url, judge_model, judge_key)
     judging, choosing = roles(case, listed(scorers))
@@ -122,13 +132,22 @@ def compare(
     study = Study(case, plan, judge, chooser, tested, validated, bars())
     with study.progress:
         results = study.run(entries)
+        fronts = {label(swept): _front(study, swept, entries, results, held) for swept in sweeping}
         rates = None if spoken is None else win_rates(results, held, case.prompts, spoken, study.progress)
     report = study_report(
         results, entries, case.mixture.names, held, _settings(case, plan, judging, choosing), _counter(case)
     )
+    report["fronts"] = fronts
     report["language_judge"] = None if rates is None else {"model": judge_model, "win_rates": rates}
     write(report, results, case, output)
     return report
+
+
+def _front(study: Study, swept: Combination, entries: list[Entry], results: Results, reference: str) -> Report:
+    """What each method that hears half a wish reaches between the dimensions that are swept."""
+    between = replace(study, case=replace(study.case, preferences=sweep(swept)))
+    graded = [entry for entry in entries if entry.graded]
+    return front(between.swept(graded, results.choices), swept, reference)
 
 
 def _settings(case: Case, plan: Plan, judging: str, choosing: str | None) -> dict[str, object]:
@@ -159,7 +178,10 @@ def _lineup(case: Case, chooser: Scorer | None, max_new_tokens: int) -> list[Ent
     shown = None
     if best is not None and case.demonstrations:
         shown = InContext(case.mixture, Demonstrations(best, case.demonstrations, max_new_tokens))
-    return lineup(case.mixture, case.phrase, case.held_out, best, shown)
+    others = [one.messages for one in case.validation]
+    controlled = case.mixture.pcm is not None and others
+    static = StaticSoup(case.mixture, others, max_new_tokens) if controlled else None
+    return lineup(case.mixture, case.phrase, case.held_out, best, shown, static)
 
 
 def _quick(case: Case) -> list[str]:

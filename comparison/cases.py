@@ -164,9 +164,18 @@ def with_preferences(case: Case, wanted: Sequence[str] | None) -> Case:
     if wanted is None:
         return case
     chosen = [tuple(one.split("+")) for one in wanted]
-    for one in chosen:
-        _require_strengths(one, case.mixture.names)
+    require_preferences(chosen, case.mixture.names)
     return replace(case, preferences=chosen)
+
+
+def require_preferences(preferences: Sequence[Combination], names: Sequence[str]) -> None:
+    """Refuses preferences that ask for unknown dimensions, or for more or less than there is of one.
+
+    Raises:
+        ValueError: If a name is unknown, or a number not in (0, 1].
+    """
+    for one in preferences:
+        _require_strengths(one, names)
 
 
 def _require_strengths(combination: Combination, names: Sequence[str]) -> None:

@@ -17,6 +17,7 @@ from comparison.methods import Base, Expert, Method, Mixed, MixedByText, PromptP
 from comparison.phrasing import Phrase
 from comparison.soups import Kitchen, Soup
 from comparison.spared import spared
+from comparison.static import StaticSoup
 from comparison.yardsticks import BestOf, InContext
 from decoding.conversation import Conversation
 from decoding.rules import RULES, anchored
@@ -42,6 +43,7 @@ class Entry:
         note: What it is, where the name does not say it.
         cost: What it needs: readers of every token, trained parameters, trained models.
         soup: Gives the soup behind it for its settings, where there is one: reports check it.
+        graded: Whether half a wish is something else to it than a whole one: fronts are drawn of such lines.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Entry:
     note: str = ""
     cost: Mapping[str, float | str] = field(default_factory=dict)
     soup: Callable[[Settings], Soup] | None = None
+    graded: bool = False
 
 
 class Tempered:
@@ -69,7 +72,12 @@ class Tempered:
 
 
 def lineup(
-    mixture: Mixture, phrase: Phrase, held_out: Phrase, best: BestOf | None, shown: InContext | None
+    mixture: Mixture,
+    phrase: Phrase,
+    held_out: Phrase,
+    best: BestOf | None,
+    shown: InContext | None,
+    static: StaticSoup | None = None,
 ) -> list[Entry]:
     """Gives every line that a mixture can be compared in, baselines first.
 
@@ -79,6 +87,7 @@ def lineup(
         held_out: Puts preferences into words for the reader.
         best: Best-of-n; None where nothing can choose.
         shown: In-context examples; None where there are none.
+        static: The soup of a controller's mean weights; None where there are no questions to average over.
     """
     plain = _costs(mixture)
     entries = [
@@ -97,6 +106,7 @@ def lineup(
         name = controlled_name(mixture)
         entries.append(controlled(name, Mixed(name, mixture), "mixed as the controller says"))
         entries += [_fixed(one, one.note, plain["controlled"]) for one in spared(mixture)]
+        entries += [_static(static, plain)] if static is not None else []
         if mixture.reader is not None:
             spoken = MixedByText("pcm-text", mixture, held_out)
             entries.append(_fixed(spoken, "the same, asked in words", plain["controlled"]))
@@ -111,7 +121,7 @@ def controlled(name: str, method: Mixed, note: str) -> Entry:
         method: Answers; its own name tells archives one bundle from another.
         note: What it is.
     """
-    return Entry(name, lambda settings: method, note=note, cost=_costs(method.mixture)["controlled"])
+    return Entry(name, lambda settings: method, note=note, cost=_costs(method.mixture)["controlled"], graded=True)
 
 
 def only(entries: Sequence[Entry], patterns: Sequence[str] | None) -> list[Entry]:
@@ -149,7 +159,8 @@ def _soups(mixture: Mixture, phrase: Phrase, cost: Mapping[str, float | str]) ->
             start = dict.fromkeys(grid, 1.0)
             told = ", told what is preferred" if words else ""
             make = _soup_maker(name + suffix, kitchen, recipe, words)
-            yield Entry(name + suffix, make, grid, start, RECIPES[recipe].label + told, cost, make)
+            graded = recipe == "exact" and words is None
+            yield Entry(name + suffix, make, grid, start, RECIPES[recipe].label + told, cost, make, graded)
     plain = Soup("soup-uniform", kitchen, RECIPES["exact"])
     yield replace(_tempered(plain, cost), soup=lambda settings: plain)
 
@@ -165,17 +176,24 @@ def _soup_maker(name: str, kitchen: Kitchen, recipe: str, phrase: Phrase | None)
     return make
 
 
+def _static(soup: StaticSoup, plain: Mapping[str, Mapping[str, float | str]]) -> Entry:
+    """The soup of a controller's mean weights: it is served like a soup, and trained like a controller."""
+    cost = {**plain["controlled"], "readers": plain["soup"]["readers"]}
+    note = "the exact soup of the controller's mean weights"
+    return Entry(soup.name, lambda settings: soup, note=note, cost=cost, soup=lambda settings: soup)
+
+
 def _mixtures(mixture: Mixture, cost: Mapping[str, float | str]) -> Iterator[Entry]:
     """The uniform mixture under each rule, and the bundle's own once more with one learned temperature."""
     notes = {"probability": "probabilities averaged", "logit": "log-probabilities averaged (MOD)"}
     for rule in RULES:
         name = f"fixed-{rule}"
         method = Mixed(name, mixture.uniform(rule))
-        yield _fixed(method, notes.get(rule, "mean difference to the base added"), cost)
+        yield replace(_fixed(method, notes.get(rule, "mean difference to the base added"), cost), graded=True)
     yield _tempered(Mixed("fixed-uniform", mixture.uniform()), cost)
     note = "differences to the base added with one scale and one weight per expert, the same at every token"
     tuned = _tuning(mixture)
-    yield Entry("fixed-best", partial(_tuned, mixture), tuned, dict.fromkeys(tuned, 1.0), note, cost)
+    yield Entry("fixed-best", partial(_tuned, mixture), tuned, dict.fromkeys(tuned, 1.0), note, cost, graded=True)
 
 
 def _tuning(mixture: Mixture) -> dict[str, Sequence[float]]:

@@ -118,6 +118,25 @@ class Study:
             self._compose(experts, records, choices)
         return Results(records, choices, seconds)
 
+    def swept(self, entries: Sequence[Entry], choices: Mapping[str, Choice]) -> dict[str, Outcome]:
+        """Gives what these lines are worth with their chosen settings, under this case's preferences.
+
+        Args:
+            entries: Lines.
+            choices: Of each, perhaps made under other preferences.
+        """
+        bar = self.progress.add_task("sweeping", total=len(entries))
+        found = {}
+        for entry in entries:
+            self.progress.update(bar, description=f"sweeping: {entry.name}")
+            settings = choices[entry.name].settings
+            planned = self.plan.draws([settings[TEMPERATURE]], self.plan.seeds)
+            method = entry.make(structure(settings))
+            answered = self._answered(method, self.tested, self.case.prompts, planned, self.judge)
+            found[entry.name] = answered[settings[TEMPERATURE]].outcome
+            self.progress.advance(bar)
+        return found
+
     def _choices(self, entries: Sequence[Entry]) -> dict[str, Choice]:
         """What validation chooses for each line, the temperature last."""
         bar = self.progress.add_task("choosing", total=len(entries))

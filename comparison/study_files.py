@@ -11,7 +11,8 @@ from comparison.cases import Case
 from comparison.combinations import label
 from comparison.command import write_report
 from comparison.study import TEMPERATURE, Results
-from comparison.study_page import html_page, page, utility_plot
+from comparison.study_page import html_page, page
+from comparison.study_pictures import utility_plot
 from comparison.study_report import Report
 from evaluation.plots import save_plot
 

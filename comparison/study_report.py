@@ -7,6 +7,8 @@
      "pairs": {"A|B": {"difference": {...}, "win_rate": {...}, "same_length": {...}, "p", "p_holm"}},
      "gap": {"from", "to", "closed": {...}, "goal_minus_ours": {...},
              "by_preference": {LABEL: {"gap": {...}, "gain": {...}, "closed": {...}}}},
+     "fronts": {SWEPT: {"dimensions",
+                        "methods": {NAME: {"points", "hypervolume": {...}, "reference_minus_ours": {...}}}}},
      "matches": {"names", "wins", "ties"}, "soups": {NAME: {"error", "promised", "broken"}}}
 
 The gap is that from the best soup to the specialists, None where one of them is not compared.

@@ -4,6 +4,7 @@ The cluster is the prompt: answers to one prompt (seeds, preferences) are averag
 that more seeds do not pretend to be more evidence. Knows arrays of numbers, prompts first. Knows no model, no text.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 
@@ -15,6 +16,8 @@ Array = NDArray[np.float64]
 
 RESAMPLES = 4000
 """How many times prompts are drawn anew for an interval."""
+FEWER_RESAMPLES = 1000
+"""Where each of them costs more than a mean."""
 TIE = 1e-9
 """Scores closer than this differ by rounding alone."""
 
@@ -77,6 +80,29 @@ def estimate(values: ArrayLike, *, confidence: float = 0.95, resamples: int = RE
     mean = float(means.mean())
     # Equal values average to a rounding error beside themselves, and no interval may lose its own mean to that.
     return Estimate(mean, min(float(low), mean), max(float(high), mean))
+
+
+def estimate_of(
+    statistic: Callable[[Array], float], values: ArrayLike, *, confidence: float = 0.95, seed: int = 0
+) -> Estimate:
+    """Gives what a statistic makes of the means over prompts, with its interval as `estimate` has it.
+
+    Args:
+        statistic: Makes one number of means (...).
+        values: One array for each prompt (N, ...).
+        confidence: How often the interval shall hold the truth.
+        seed: Of the bootstrap's draws.
+
+    Raises:
+        ValueError: If there are no values, or one is not finite.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    prompt_means(array)  # refuses what is no number
+    drawn = _draws(len(array), FEWER_RESAMPLES, seed)
+    resampled = [statistic(array[places].mean(axis=0)) for places in drawn]
+    low, high = np.quantile(resampled, _tails(len(array), confidence))
+    found = statistic(array.mean(axis=0))
+    return Estimate(found, min(float(low), found), max(float(high), found))
 
 
 def difference(ours: ArrayLike, theirs: ArrayLike, *, confidence: float = 0.95, seed: int = 0) -> Estimate:

@@ -5,12 +5,14 @@ Knows names and numbers. Knows no model, no text.
 
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
 
 STYLES = tuple((marker, line) for line in ("-", "--", ":") for marker in ("o", "s", "^", "D"))
 """Marker and line of each series: told apart without colours."""
+INK: dict[str, Any] = {"color": "black", "markerfacecolor": "white", "linewidth": 1, "markersize": 5}
 
 
 def line_plot(series: Mapping[str, Mapping[str, float]], across: str, up: str) -> Figure:
@@ -24,22 +26,42 @@ def line_plot(series: Mapping[str, Mapping[str, float]], across: str, up: str) -
     Raises:
         ValueError: If there is no series, or more than the styles can tell apart.
     """
-    if not 1 <= len(series) <= len(STYLES):
-        raise ValueError(f"a plot must show 1 to {len(STYLES)} series, got {len(series)}")
+    _require_distinct(len(series))
     places = list(next(iter(series.values())))
     figure = Figure(figsize=(7.5, 4.2), layout="constrained")
     axes = figure.add_subplot()
     for (name, values), (marker, line) in zip(series.items(), STYLES, strict=False):
         heights = [values[place] for place in places]
-        axes.plot(
-            range(len(places)), heights, label=name, marker=marker, linestyle=line, color="black",
-            markerfacecolor="white", linewidth=1, markersize=5,
-        )  # fmt: skip
+        axes.plot(range(len(places)), heights, label=name, marker=marker, linestyle=line, **INK)
     wide = max(len(line) for place in places for line in place.splitlines()) > 12
     axes.set_xticks(range(len(places)), places, rotation=20 * wide, ha="right" if wide else "center", fontsize=7)
     axes.set_xlabel(across)
     axes.set_ylabel(up)
     axes.grid(axis="y", color="0.88", linewidth=0.7)
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def path_plot(paths: Mapping[str, Sequence[Sequence[float]]], across: str, up: str) -> Figure:
+    """Gives a figure with one line for each path, through its points in their order.
+
+    Args:
+        paths: The points (x, y) of each.
+        across: Label of the first coordinate.
+        up: Label of the second.
+
+    Raises:
+        ValueError: If there is no path, or more than the styles can tell apart.
+    """
+    _require_distinct(len(paths))
+    figure = Figure(figsize=(7.5, 5), layout="constrained")
+    axes = figure.add_subplot()
+    for (name, points), (marker, line) in zip(paths.items(), STYLES, strict=False):
+        axes.plot(*zip(*points, strict=True), label=name, marker=marker, linestyle=line, **INK)
+    axes.set_xlabel(across)
+    axes.set_ylabel(up)
+    axes.grid(color="0.9", linewidth=0.7)
+    axes.set_axisbelow(True)
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
@@ -99,6 +121,11 @@ def matrix_plot(names: Sequence[str], shares: Sequence[Sequence[float]], label: 
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.set_title(label, fontsize=9)
     return figure
+
+
+def _require_distinct(count: int) -> None:
+    if not 1 <= count <= len(STYLES):
+        raise ValueError(f"a plot must show 1 to {len(STYLES)} series, got {count}")
 
 
 def svg(figure: Figure) -> str:

@@ -1,8 +1,11 @@
 """Makes a soup of experts and saves it as an ordinary PEFT adapter, for servers that know only adapters.
 
     python -m experts.soup --weights '{"friendly": 0.5, "concise": 0.5}' --output build/soup
+    python -m experts.soup --preference '{"friendly": 1, "concise": 1}' --prompts QUESTIONS.jsonl --output build/static
     python -m experts.soup --base MODEL --experts '{"a": "DIR", "b": "DIR"}' --weights '{"a": 1, "b": 1}' --output DIR
 
+Asked for a preference, it takes the weights that the bundle's controller gives its experts on average over its own
+answers to the questions: the best that a server can have of a controller if it knows only adapters.
 The finished folder is read again and held against the exact sum of the experts' updates; a soup that promises the sum
 and is not it is an error, and nothing is left behind.
 """
@@ -17,26 +20,37 @@ from rich.console import Console
 from transformers import AutoModelForCausalLM
 
 import bundle as bundles
+from decoding.sampling import Sampling
 from experts.adapters import Adapter, read_adapter, write_adapter
 from experts.bank import ExpertBank
+from experts.prompts import read_prompts
 from experts.soup.check import Finding, checked
+from experts.soup.distilled import mean_weights
 from experts.soup.recipes import recipe_named
+from mixture import Mixture
+from pcm.preference import Preference
 
 
 def make_soup(
     output: Path,
-    weights: dict[str, float],
+    weights: dict[str, float] | None = None,
+    preference: dict[str, float] | None = None,
+    prompts: Path | None = None,
+    max_new_tokens: int = 96,
     recipe: str = "exact",
     density: float | None = None,
     bundle: str = "bundles/miniature",
     base: str | None = None,
     experts: dict[str, str] | None = None,
-) -> Finding:
-    """Saves a soup, and gives how far its update is from the exact sum.
+) -> tuple[Finding, dict[str, float]]:
+    """Saves a soup, and gives how far its update is from the exact sum, and the weight of each expert in it.
 
     Args:
         output: Folder of the adapter, new or empty.
         weights: Of each expert by name, any finite numbers.
+        preference: How much is asked for of each dimension, in place of weights: the controller's mean ones are taken.
+        prompts: JSONL of the questions over whose answers they are averaged, rows {"messages": [...]}.
+        max_new_tokens: The most tokens of such an answer.
         recipe: exact, factors, ties or dare.
         density: Share of the entries that ties and dare keep; None is their own.
         bundle: Its base and experts, unless base and experts are given.
@@ -49,15 +63,37 @@ def make_soup(
     """
     if output.exists() and any(output.iterdir()):
         raise FileExistsError(f"the output must be a new or empty folder, {output} holds something")
-    chosen, bank = recipe_named(recipe, density), _bank(bundle, base, experts)
+    chosen = recipe_named(recipe, density)
     with torch.no_grad():
-        write_adapter(output, Adapter(*chosen.cook(bank, weights)), fan_in_fan_out=bank.fan_in_fan_out)
+        if weights is not None and preference is None and prompts is None:
+            bank, parts = _bank(bundle, base, experts), dict(weights)
+        elif weights is None and preference is not None and prompts is not None and base is None and experts is None:
+            bank, parts = _averaged(bundle, preference, prompts, max_new_tokens)
+        else:
+            raise ValueError("a soup needs either weights, or a preference with prompts and a bundle")
+        write_adapter(output, Adapter(*chosen.cook(bank, parts)), fan_in_fan_out=bank.fan_in_fan_out)
         written = read_adapter(output)
-        found = checked(bank, weights, written.config, written.state, chosen.exact)
+        found = checked(bank, parts, written.config, written.state, chosen.exact)
     if found.broken:
         shutil.rmtree(output)
         raise ValueError(f"the soup's update must be the sum of its experts', got an error of {found.error:.2g}")
-    return found
+    return found, parts
+
+
+def _averaged(
+    bundle: str, preference: dict[str, float], prompts: Path, longest: int
+) -> tuple[ExpertBank, dict[str, float]]:
+    """The experts of a bundle, and its controller's mean weights of those that are asked for."""
+    mixture = Mixture.load(bundle)
+    if mixture.pcm is None or not isinstance(mixture.bank, ExpertBank):
+        raise ValueError(f"the bundle must have a controller over adapters, {bundle} has none")
+    conversations = read_prompts(prompts)
+    input_ids, mask = mixture.encode(conversations)
+    rows = mixture.asked(Preference(weights=preference)).expand(len(conversations), -1)  # (B, K)
+    generators = [torch.Generator(input_ids.device).manual_seed(seed) for seed in range(len(conversations))]
+    found = mean_weights(mixture.emit(input_ids, mask, rows, Sampling(max_new_tokens=longest), generators))  # (K,)
+    everybody = zip(mixture.names, found.tolist(), strict=True)
+    return mixture.bank, {name: weight for name, weight in everybody if weight > 0}
 
 
 def _bank(bundle: str, base: str | None, experts: Mapping[str, str] | None) -> ExpertBank:
@@ -76,12 +112,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the command and gives its exit status: a mistake is one line on standard error."""
     given = auto_parser(make_soup, as_positional=False).parse_args(arguments)
     try:
-        found = make_soup(**{name: value for name, value in vars(given).items() if name != "config"})
+        found, parts = make_soup(**{name: value for name, value in vars(given).items() if name != "config"})
     except (ValueError, FileNotFoundError, FileExistsError) as problem:
         Console(stderr=True).print(str(problem), markup=False, soft_wrap=True)
         return 1
     rank = read_adapter(given.output).config.rank
-    Console().print(f"{given.output}: rank {rank}, {found.error:.2g} away from the sum of the updates (relative)")
+    listed = ", ".join(f"{weight:.3g} {name}" for name, weight in parts.items())
+    told = f"{given.output}: {listed}; rank {rank}, {found.error:.2g} away from the sum of the updates (relative)"
+    Console().print(told, markup=False, highlight=False, soft_wrap=True)
     return 0
 
 

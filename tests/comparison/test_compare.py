@@ -85,6 +85,9 @@ def test_own_models_are_compared_without_gold_judge_and_without_decoding_twice(
         (["--experts", "null"], "base and experts must be given together"),
         (["--preferences", '["warm=2+short"]'], "must be asked for with a number in (0, 1], got warm=2"),
         (["--preferences", '["warm=much"]'], "a preference must be as in friendly=0.5+concise, got warm=much"),
+        (["--sweeps", '["warm"]'], "a front must have two or three different dimensions, got warm"),
+        (["--sweeps", '["warm+rude"]'], "preferences must be of warm, short, plain joined by +, got rude"),
+        (["--controllers", '{"pcm-other": "/nowhere"}'], "belong to the experts of a bundle, got base and experts"),
         (["--users", "nobody"], "a user must have a profile, got 'nobody'"),
         (["--reference", "pcm-anchored"], "the reference must be one of base"),
         (["--seeds", "0"], "seeds must be at least 1, got 0"),
@@ -111,6 +114,27 @@ def test_users_are_compared_by_what_they_are_known_to_want(arguments, tmp_path, 
     assert report["settings"]["users"] == {"ada": "warm=0.5+short"}
     assert "- ada asks for warm=0.5, short." in capsys.readouterr().out
     assert set(report["methods"]["fixed-logit"]["by_dimension"]) == {"warm", "short"}
+
+
+def test_sweeping_two_dimensions_gives_a_front_of_every_method_that_hears_half_a_wish(arguments, tmp_path):
+    output = ["--output", str(tmp_path), "--methods", "base,soup-uniform,soup-ties,fixed-logit,fixed-best"]
+    assert command.main([*arguments, *output, "--sweeps", "warm+short,warm+short+plain"]) == 0
+    fronts = json.loads((tmp_path / "report.json").read_text())["fronts"]
+    assert list(fronts) == ["warm+short", "warm+short+plain"]
+    methods = fronts["warm+short"]["methods"]
+    assert list(methods) == ["soup-uniform", "fixed-logit", "fixed-best"]
+    assert list(methods["soup-uniform"]["points"]) == [
+        "warm",
+        "warm+short=0.5",
+        "warm+short",
+        "warm=0.5+short",
+        "short",
+    ]
+    assert "reference_minus_ours" in methods["soup-uniform"]
+    assert len(fronts["warm+short+plain"]["methods"]["fixed-best"]["points"]) == 19
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("Front: ") == 1
+    assert "Sweeping warm and short and plain, the front of" in page
 
 
 def test_questions_of_the_report_are_never_chosen_on(arguments, own, tmp_path, capsys):

@@ -9,6 +9,7 @@ from scripted import Echo
 from comparison.lineup import Tempered, keyed, lineup
 from comparison.soups import Soup
 from comparison.spared import RandomGate
+from comparison.static import StaticSoup
 from decoding.rules import uniform_log_weights
 from decoding.sampling import Sampling
 from mixture import Mixture
@@ -19,8 +20,8 @@ QUESTIONS = [[{"role": "user", "content": text}] for text in ("What is a volcano
 GREEDY = Sampling(temperature=0.0, max_new_tokens=8)
 
 
-def lines(mixture: Mixture):
-    return lineup(mixture, lambda asked, rng: "be warm", lambda asked, rng: "be warm", None, None)
+def lines(mixture: Mixture, static: StaticSoup | None = None):
+    return lineup(mixture, lambda asked, rng: "be warm", lambda asked, rng: "be warm", None, None, static)
 
 
 def test_a_bundle_is_compared_in_all_its_lines_and_own_models_in_those_they_have(mixture: Mixture):
@@ -40,6 +41,11 @@ def test_a_mixture_with_a_gate_is_compared_with_a_budget_and_with_a_gate_that_kn
     states = torch.randn(4000, 32, generator=torch.Generator().manual_seed(0))
     opened = random(states, *[torch.zeros(4000)] * 3) > random.threshold(0.3)
     assert float(opened.float().mean()) == pytest.approx(0.3, abs=0.03)
+
+
+def test_a_controller_gives_a_static_soup_where_there_are_questions_to_average_over(mixture: Mixture):
+    names = [entry.name for entry in lines(mixture, StaticSoup(mixture, QUESTIONS, 16))]
+    assert [name for name in names if name not in {one.name for one in lines(mixture)}] == ["static-pcm"]
 
 
 def test_other_settings_have_another_name_so_that_no_answers_are_mistaken(mixture: Mixture):

@@ -13,7 +13,8 @@ from comparison.judged import win_rates
 from comparison.lineup import Entry, only
 from comparison.remembered import Remembered
 from comparison.study import BEST_SINGLE, ORACLE, Plan
-from comparison.study_page import html_page, page, pair, sentences
+from comparison.study_page import html_page, page
+from comparison.study_told import pair, sentences
 
 
 def test_settings_and_temperatures_are_chosen_by_the_chooser_on_validation_alone(tmp_path: Path):

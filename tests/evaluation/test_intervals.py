@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evaluation.intervals import Estimate, difference, estimate, ratio, win_rate
+from evaluation.intervals import Estimate, difference, estimate, estimate_of, ratio, win_rate
 
 
 def test_equal_values_leave_no_doubt():
@@ -101,3 +101,19 @@ def test_a_ratio_resamples_both_sides_together():
         ratio([1.0, 2.0], [-1.0, 1.0])
     with pytest.raises(ValueError, match="same prompts, got 1 and 2"):
         ratio([1.0], [1.0, 2.0])
+
+
+def test_an_estimate_of_the_mean_itself_is_that_of_the_mean():
+    values = np.random.default_rng(3).normal(size=(40, 2))
+    found, plain = estimate_of(lambda means: float(means.mean()), values), estimate(values, resamples=1000)
+    assert (found.mean, found.low, found.high) == pytest.approx((plain.mean, plain.low, plain.high))
+
+
+def test_a_statistic_of_means_is_not_the_mean_of_the_statistic():
+    values = np.random.default_rng(4).normal(3.0, 1.0, size=2000)
+    found = estimate_of(lambda mean: float(mean**2), values)
+    half = 1.96 * 2 * 3.0 / np.sqrt(2000)  # the delta method
+    assert found.mean == pytest.approx(values.mean() ** 2)
+    assert (found.low, found.high) == pytest.approx((found.mean - half, found.mean + half), abs=0.03)
+    with pytest.raises(ValueError, match="must be finite"):
+        estimate_of(float, [1.0, np.nan])

@@ -1,6 +1,6 @@
 import pytest
 
-from evaluation.pictures import STYLES, line_plot, matrix_plot, point_plot, svg
+from evaluation.pictures import STYLES, line_plot, matrix_plot, path_plot, point_plot, svg
 
 
 def test_lines_go_through_their_values_and_are_told_apart_without_colours():
@@ -18,6 +18,14 @@ def test_points_are_named_and_a_front_is_joined_from_left_to_right():
     assert list(axes.lines[-1].get_xdata()) == [1.0, 2.0]
     with pytest.raises(ValueError, match="at least one point"):
         point_plot({}, "x", "y")
+
+
+def test_paths_go_through_their_points_in_order():
+    axes = path_plot({"a": [(0.0, 1.0), (2.0, 1.5), (1.0, 3.0)], "b": [(0.5, 0.5)]}, "x", "y").axes[0]
+    assert [list(map(tuple, line.get_xydata())) for line in axes.lines] == [[(0, 1), (2, 1.5), (1, 3)], [(0.5, 0.5)]]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b"]
+    with pytest.raises(ValueError, match="must show 1 to 12 series, got 13"):
+        path_plot({str(n): [(0.0, 0.0)] for n in range(13)}, "x", "y")
 
 
 def test_a_matrix_writes_rows_downwards_and_leaves_its_diagonal_free():

@@ -1,5 +1,6 @@
 """What else is called a soup: each recipe is what its paper says, and a broken soup is seen."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -181,3 +182,18 @@ def test_the_command_saves_a_soup_of_adapters_made_by_peft(tmp_path: Path, llama
     assert main([*arguments, "--output", str(tmp_path / "soup")]) == 1
     assert "must be a new or empty folder" in capsys.readouterr().err
     assert main([*arguments, "--output", str(tmp_path / "ties"), "--recipe", "ties", "--density", "0.3"]) == 0
+
+
+def test_the_command_saves_the_soup_that_a_controller_is_on_average(tiny_bundle: Path, tmp_path: Path, capsys) -> None:
+    from experts.soup.__main__ import main
+
+    (tmp_path / "questions.jsonl").write_text('{"messages": [{"role": "user", "content": "What is it?"}]}\n')
+    asked = ["--bundle", str(tiny_bundle), "--preference", "{'friendly': 1, 'concise': 1}", "--max_new_tokens", "8"]
+    output = ["--output", str(tmp_path / "static")]
+    assert main([*asked, *output]) == 1
+    assert "either weights, or a preference with prompts and a bundle" in capsys.readouterr().err
+    assert main([*asked, *output, "--prompts", str(tmp_path / "questions.jsonl")]) == 0
+    found = re.search(r"([\d.]+) friendly, ([\d.]+) concise; rank", capsys.readouterr().out)
+    assert found is not None
+    assert 0 < float(found[1]) != float(found[2]) > 0
+    assert (tmp_path / "static" / "adapter_model.safetensors").exists()

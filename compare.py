@@ -23,8 +23,11 @@ from rich.console import Console
 
 from comparison.archive import Archive
 from comparison.cases import Case, case_of, require_preferences, with_preferences, with_questions, with_users
+from comparison.chain import runs
 from comparison.combinations import Combination, label
 from comparison.command import bars, command_parser, exit_status
+from comparison.costs import peak_bytes, steps_behind
+from comparison.decoding import Decoded
 from comparison.fronts import front, sweep
 from comparison.judged import win_rates
 from comparison.lineup import Entry, lineup, only
@@ -71,6 +74,7 @@ def compare(
     specialists: Path | None = None,
     policy: Path | None = None,
     controllers: dict[str, str] | None = None,
+    gradient_steps: dict[str, int] | None = None,
     judge_url: str | None = None,
     judge_model: str | None = None,
     judge_key: str | None = None,
@@ -104,6 +108,8 @@ def compare(
         policy: PEFT adapter of one policy trained on all preferences, which it reads in its prompt.
         controllers: Folder or hub id of other bundles with the same base and experts, by names such as pcm-published:
             their controllers are compared too.
+        gradient_steps: That went into experts, controller, specialist and policy, all of a kind together: for the table
+            of costs.
         judge_url: Of an OpenAI-compatible endpoint whose model judges pairs as well, such as http://localhost:8000/v1.
         judge_model: As the endpoint calls it.
         judge_key: Name of the environment variable that holds its key, if it wants one.
@@ -134,8 +140,9 @@ def compare(
         results = study.run(entries)
         fronts = {label(swept): _front(study, swept, entries, results, held) for swept in sweeping}
         rates = None if spoken is None else win_rates(results, held, case.prompts, spoken, study.progress)
+    costs = _costs(entries, results, tested, gradient_steps or {})
     report = study_report(
-        results, entries, case.mixture.names, held, _settings(case, plan, judging, choosing), _counter(case)
+        results, entries, case.mixture.names, held, _settings(case, plan, judging, choosing), _counter(case), costs
     )
     report["fronts"] = fronts
     report["language_judge"] = None if rates is None else {"model": judge_model, "win_rates": rates}
@@ -148,6 +155,19 @@ def _front(study: Study, swept: Combination, entries: list[Entry], results: Resu
     between = replace(study, case=replace(study.case, preferences=sweep(swept)))
     graded = [entry for entry in entries if entry.graded]
     return front(between.swept(graded, results.choices), swept, reference)
+
+
+def _costs(entries: list[Entry], results: Results, tested: Archive, steps: dict[str, int]) -> dict[str, dict[str, int]]:
+    """What cannot be read off answers: memory and training."""
+    found: dict[str, dict[str, int]] = {}
+    for entry in entries:
+        trained = steps_behind(entry.cost, steps)
+        found[entry.name] = {} if trained is None else {"gradient_steps": trained}
+        method = entry.make(results.structure(entry.name))
+        if isinstance(method, Decoded):
+            run = next(runs(method, list(results.chosen(entry.name).texts), {results.temperature(entry.name): [0]}))
+            found[entry.name]["peak_bytes"] = peak_bytes(method, run, tested)
+    return found
 
 
 def _settings(case: Case, plan: Plan, judging: str, choosing: str | None) -> dict[str, object]:
@@ -177,7 +197,7 @@ def _lineup(case: Case, chooser: Scorer | None, max_new_tokens: int) -> list[Ent
     best = None if chooser is None else BestOf(case.mixture, chooser, BEST_OF)
     shown = None
     if best is not None and case.demonstrations:
-        shown = InContext(case.mixture, Demonstrations(best, case.demonstrations, max_new_tokens))
+        shown = InContext(case.mixture, Demonstrations(best, case.demonstrations, max_new_tokens), max_new_tokens)
     others = [one.messages for one in case.validation]
     controlled = case.mixture.pcm is not None and others
     static = StaticSoup(case.mixture, others, max_new_tokens) if controlled else None

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from comparison.combinations import Combination, label
 from comparison.decoding import drawn
@@ -80,10 +81,14 @@ class Archive:
             raise ValueError(f"{path} must answer these {len(self.conversations)} questions in order: delete it")
         return [row["answer"] for row in rows]
 
-    def seconds(self, run: Run) -> float | None:
-        """Gives how long a run took when it was made, None where nobody measured it."""
-        path = (self.folder / run.path).with_suffix(".seconds")
-        return float(path.read_text(encoding="utf-8")) if path.exists() else None
+    def noted(self, run: Run, what: str) -> Any:
+        """Gives what was noted down of a run, such as its `seconds`, None where nothing was."""
+        path = (self.folder / run.path).with_suffix(f".{what}")
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+    def note(self, run: Run, what: str, value: object) -> None:
+        """Notes something down of a run, as plain data."""
+        _write_whole((self.folder / run.path).with_suffix(f".{what}"), [json.dumps(value) + "\n"])
 
     def write(self, run: Run, answers: Sequence[str], seconds: float | None = None) -> None:
         """Writes the answers of a run (N), beside their place first, so that a half-written file never takes it.
@@ -93,16 +98,20 @@ class Archive:
             answers: One to each question.
             seconds: How long they took.
         """
-        path = self.folder / run.path
-        path.parent.mkdir(parents=True, exist_ok=True)
         if seconds is not None:
-            path.with_suffix(".seconds").write_text(f"{seconds:.3f}\n", encoding="utf-8")
+            self.note(run, "seconds", round(seconds, 3))
         pairs = zip(self.conversations, answers, strict=True)
         lines = [json.dumps({"messages": list(one), "answer": text}, ensure_ascii=False) + "\n" for one, text in pairs]
-        descriptor, beside = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.writelines(lines)
-            Path(beside).replace(path)
-        finally:
-            Path(beside).unlink(missing_ok=True)
+        _write_whole(self.folder / run.path, lines)
+
+
+def _write_whole(path: Path, lines: Sequence[str]) -> None:
+    """Writes a file beside its place, then puts it there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, beside = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.writelines(lines)
+        Path(beside).replace(path)
+    finally:
+        Path(beside).unlink(missing_ok=True)

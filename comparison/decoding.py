@@ -1,15 +1,19 @@
 """From conversations to texts, many at once: the one loop that serves every method.
 
-Knows a mixture and how to batch. Does not know methods, preferences or scores.
+Knows a mixture and how to batch. Does not know what is mixed, asked for or scored.
 """
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from comparison.combinations import Combination
 from decoding.conversation import Conversation
 from decoding.sampling import Sampling
 from mixture import Mixture
@@ -18,32 +22,64 @@ BATCH = 216
 """Requests side by side."""
 
 
-def answers(
-    mixture: Mixture, conversations: Sequence[Conversation], asked: Tensor, sampling: Sampling, seed: tuple[object, ...]
-) -> list[str]:
-    """Gives the text of one answer to each conversation.
+class Request(NamedTuple):
+    """What one mixture reads to answer conversations.
 
     Args:
         mixture: Answers.
-        conversations: What to answer (B).
+        conversations: As the mixture reads them (B).
         asked: How much each expert is asked for (B, K).
-        sampling: How tokens are drawn.
         seed: Together with a conversation it decides that conversation's draws, whoever stands beside it.
+        tempering: Multiplies the temperature of the draws.
+    """
+
+    mixture: Mixture
+    conversations: Sequence[Conversation]
+    asked: Tensor
+    seed: tuple[object, ...]
+    tempering: float = 1.0
+
+
+def answers(request: Request, sampling: Sampling) -> list[str]:
+    """Gives the text of one answer to each conversation.
+
+    Args:
+        request: Who answers what.
+        sampling: How tokens are drawn.
 
     Raises:
         ValueError: If a conversation and its answer do not fit the model's window.
     """
+    mixture, conversations = request.mixture, request.conversations
+    tempered = replace(sampling, temperature=sampling.temperature * request.tempering)
     texts = [""] * len(conversations)
     for places in batches(conversations):
         input_ids, mask = mixture.encode([conversations[place] for place in places])  # (b, T)
-        generators = [_generator(drawn(*seed, conversations[place]), mixture) for place in places]
-        rollout = mixture.rollout(input_ids, mask, asked[places], sampling, generators)
+        generators = [_generator(drawn(*request.seed, conversations[place]), mixture) for place in places]
+        rollout = mixture.rollout(input_ids, mask, request.asked[places], tempered, generators)
         for place, tokens, counts in zip(places, rollout.tokens, rollout.mask.bool(), strict=True):
             text = mixture.tokenizer.decode(
                 tokens[counts], skip_special_tokens=True, clean_up_tokenization_spaces=False
             )
             texts[place] = str(text)
     return texts
+
+
+class Decoded(ABC):
+    """A way to answer that draws every token from one mixture."""
+
+    name: str
+    listens: bool
+
+    @abstractmethod
+    def request(self, conversations: Sequence[Conversation], asked: Combination, seed: int) -> Request:
+        """Gives what the mixture reads; arguments are those of `respond`."""
+
+    def respond(
+        self, conversations: Sequence[Conversation], asked: Combination, sampling: Sampling, seed: int
+    ) -> list[str]:
+        """Gives one answer to each conversation."""
+        return answers(self.request(conversations, asked, seed), sampling)
 
 
 def batches(conversations: Sequence[Conversation]) -> list[list[int]]:

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from comparison.choices import Settings
 from comparison.combinations import Combination
+from comparison.costs import Cost, costs
+from comparison.decoding import Decoded, Request
 from comparison.methods import Base, Expert, Method, Mixed, MixedByText, PromptPreference, controlled_name
 from comparison.phrasing import Phrase
 from comparison.soups import Kitchen, Soup
@@ -21,8 +23,6 @@ from comparison.static import StaticSoup
 from comparison.yardsticks import BestOf, InContext
 from decoding.conversation import Conversation
 from decoding.rules import RULES, anchored
-from decoding.sampling import Sampling
-from experts.bank import ExpertBank
 from experts.soup.recipes import RECIPES, recipe_named
 from mixture import Mixture
 
@@ -41,7 +41,7 @@ class Entry:
         grid: Candidates of each setting, in the order of the search.
         start: Value of each setting before anything is chosen.
         note: What it is, where the name does not say it.
-        cost: What it needs: readers of every token, trained parameters, trained models.
+        cost: What it needs, as `costs` tells it.
         soup: Gives the soup behind it for its settings, where there is one: reports check it.
         graded: Whether half a wish is something else to it than a whole one: fronts are drawn of such lines.
     """
@@ -51,24 +51,21 @@ class Entry:
     grid: Mapping[str, Sequence[float]] = field(default_factory=dict)
     start: Settings = field(default_factory=dict)
     note: str = ""
-    cost: Mapping[str, float | str] = field(default_factory=dict)
+    cost: Cost = field(default_factory=dict)
     soup: Callable[[Settings], Soup] | None = None
     graded: bool = False
 
 
-class Tempered:
+class Tempered(Decoded):
     """Another method at another temperature: whether what looks like a better method is sharpening alone."""
 
-    def __init__(self, name: str, method: Method, tempering: float) -> None:
+    def __init__(self, name: str, method: Decoded, tempering: float) -> None:
         """Multiplies every temperature by `tempering`."""
         self.name, self.method, self.tempering, self.listens = name, method, tempering, method.listens
 
-    def respond(
-        self, conversations: Sequence[Conversation], asked: Combination, sampling: Sampling, seed: int
-    ) -> list[str]:
-        """Gives one answer to each conversation."""
-        cooler = replace(sampling, temperature=sampling.temperature * self.tempering)
-        return self.method.respond(conversations, asked, cooler, seed)
+    def request(self, conversations: Sequence[Conversation], asked: Combination, seed: int) -> Request:
+        """Gives what the other method reads, to be drawn from cooler."""
+        return self.method.request(conversations, asked, seed)._replace(tempering=self.tempering)
 
 
 def lineup(
@@ -89,7 +86,7 @@ def lineup(
         shown: In-context examples; None where there are none.
         static: The soup of a controller's mean weights; None where there are no questions to average over.
     """
-    plain = _costs(mixture)
+    plain = costs(mixture)
     entries = [
         _fixed(Base(mixture), "the base alone", plain["base"]),
         _fixed(PromptPreference(mixture, phrase), "the base, told what is preferred", plain["base"]),
@@ -121,7 +118,7 @@ def controlled(name: str, method: Mixed, note: str) -> Entry:
         method: Answers; its own name tells archives one bundle from another.
         note: What it is.
     """
-    return Entry(name, lambda settings: method, note=note, cost=_costs(method.mixture)["controlled"], graded=True)
+    return Entry(name, lambda settings: method, note=note, cost=costs(method.mixture)["controlled"], graded=True)
 
 
 def only(entries: Sequence[Entry], patterns: Sequence[str] | None) -> list[Entry]:
@@ -138,12 +135,12 @@ def only(entries: Sequence[Entry], patterns: Sequence[str] | None) -> list[Entry
     return [entry for entry in entries if any(fnmatchcase(entry.name, pattern) for pattern in patterns)]
 
 
-def _fixed(method: Method, note: str, cost: Mapping[str, float | str]) -> Entry:
+def _fixed(method: Method, note: str, cost: Cost) -> Entry:
     """A line about which nothing but the temperature is chosen."""
     return Entry(method.name, lambda settings: method, note=note, cost=cost)
 
 
-def _soups(mixture: Mixture, phrase: Phrase, cost: Mapping[str, float | str]) -> Iterator[Entry]:
+def _soups(mixture: Mixture, phrase: Phrase, cost: Cost) -> Iterator[Entry]:
     """Each recipe, with and without the preference in the prompt."""
     kitchen = Kitchen(mixture)
     scaled = {"scale": SCALES}
@@ -176,14 +173,14 @@ def _soup_maker(name: str, kitchen: Kitchen, recipe: str, phrase: Phrase | None)
     return make
 
 
-def _static(soup: StaticSoup, plain: Mapping[str, Mapping[str, float | str]]) -> Entry:
+def _static(soup: StaticSoup, plain: Mapping[str, Cost]) -> Entry:
     """The soup of a controller's mean weights: it is served like a soup, and trained like a controller."""
     cost = {**plain["controlled"], "readers": plain["soup"]["readers"]}
     note = "the exact soup of the controller's mean weights"
     return Entry(soup.name, lambda settings: soup, note=note, cost=cost, soup=lambda settings: soup)
 
 
-def _mixtures(mixture: Mixture, cost: Mapping[str, float | str]) -> Iterator[Entry]:
+def _mixtures(mixture: Mixture, cost: Cost) -> Iterator[Entry]:
     """The uniform mixture under each rule, and the bundle's own once more with one learned temperature."""
     notes = {"probability": "probabilities averaged", "logit": "log-probabilities averaged (MOD)"}
     for rule in RULES:
@@ -211,7 +208,7 @@ def _tuned(mixture: Mixture, settings: Settings) -> Mixed:
     return Mixed(keyed("fixed-best", settings), mixture.uniform(rule))
 
 
-def _tempered(method: Method, cost: Mapping[str, float | str]) -> Entry:
+def _tempered(method: Decoded, cost: Cost) -> Entry:
     """The method with one temperature of its own, learned on validation."""
     name = f"{method.name}-tempered"
 
@@ -225,22 +222,3 @@ def keyed(name: str, settings: Settings) -> str:
     """Gives a name that holds the settings, so that no archive confuses one choice with another."""
     listed = "_".join(f"{key.replace(' ', '-')}={value:g}" for key, value in sorted(settings.items()))
     return f"{name}@{listed}" if listed else name
-
-
-def _costs(mixture: Mixture) -> dict[str, dict[str, float | str]]:
-    """What each kind of method needs."""
-    bank = mixture.bank
-    adapters = isinstance(bank, ExpertBank)
-    trained = sum(p.numel() for name in bank.names for p in bank.parameters_of(name)) if adapters else 0
-    controller = sum(p.numel() for p in mixture.pcm.parameters()) if mixture.pcm is not None else 0
-    many = f"{len(bank.names)}: one for each pole"
-    return {
-        "base": {"readers": 1, "trained_parameters": 0, "trained_models": "0"},
-        "soup": {"readers": 1, "trained_parameters": trained, "trained_models": many},
-        "mixture": {"readers": "1 + asked", "trained_parameters": trained, "trained_models": many},
-        "controlled": {
-            "readers": "1 + asked",
-            "trained_parameters": trained + controller,
-            "trained_models": f"{many}, and a controller",
-        },
-    }

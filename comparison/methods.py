@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from comparison.combinations import Combination, label, strengths
-from comparison.decoding import answers
+from comparison.decoding import Decoded, Request
 from comparison.phrasing import Phrase, phrased, with_system
 from comparison.soups import Kitchen, Soup
 from decoding.conversation import Conversation
@@ -49,7 +49,7 @@ class Method(Protocol):
         """
 
 
-class Base:
+class Base(Decoded):
     """The base alone, which nobody told what is preferred."""
 
     name = "base"
@@ -59,14 +59,12 @@ class Base:
         """Takes the base out of a mixture."""
         self.mixture = without_experts(mixture)
 
-    def respond(
-        self, conversations: Sequence[Conversation], asked: Combination, sampling: Sampling, seed: int
-    ) -> list[str]:
-        """Gives one answer to each conversation; what is asked for is not heard."""
-        return answers(self.mixture, conversations, torch.zeros(len(conversations), 0), sampling, (seed,))
+    def request(self, conversations: Sequence[Conversation], asked: Combination, seed: int) -> Request:
+        """Gives what the mixture reads; what is asked for is not heard."""
+        return Request(self.mixture, conversations, torch.zeros(len(conversations), 0), (seed,))
 
 
-class PromptPreference:
+class PromptPreference(Decoded):
     """The base alone, with the preference in words as the system message."""
 
     name = "prompt-preference"
@@ -76,17 +74,15 @@ class PromptPreference:
         """Takes the base out of a mixture, and the words to prompt it with."""
         self.mixture, self.phrase = without_experts(mixture), phrase
 
-    def respond(
-        self, conversations: Sequence[Conversation], asked: Combination, sampling: Sampling, seed: int
-    ) -> list[str]:
-        """Gives one answer to each conversation."""
+    def request(self, conversations: Sequence[Conversation], asked: Combination, seed: int) -> Request:
+        """Gives what the mixture reads."""
         texts = phrased(self.phrase, conversations, asked, seed)
         prompted = [with_system(text, one) for text, one in zip(texts, conversations, strict=True)]
         nobody = torch.zeros(len(conversations), 0)
-        return answers(self.mixture, prompted, nobody, sampling, (seed, label(asked)))
+        return Request(self.mixture, prompted, nobody, (seed, label(asked)))
 
 
-class Expert:
+class Expert(Decoded):
     """One expert alone: the anchored rule with weight exactly one on it, whatever is asked for."""
 
     listens = False
@@ -102,15 +98,13 @@ class Expert:
         self.name, self.dimension = f"expert-{dimension}", dimension
         self.mixture = mixture.uniform("anchored")
 
-    def respond(
-        self, conversations: Sequence[Conversation], asked: Combination, sampling: Sampling, seed: int
-    ) -> list[str]:
-        """Gives one answer to each conversation; what is asked for is not heard."""
+    def request(self, conversations: Sequence[Conversation], asked: Combination, seed: int) -> Request:
+        """Gives what the mixture reads; what is asked for is not heard."""
         alone = asked_rows(self.mixture, (self.dimension,), len(conversations))
-        return answers(self.mixture, conversations, alone, sampling, (seed,))
+        return Request(self.mixture, conversations, alone, (seed,))
 
 
-class Mixed:
+class Mixed(Decoded):
     """The asked experts, mixed token by token as a mixture does it.
 
     With a controller this is the method of arXiv 2407.04181; without one it is the uniform mixture, its baseline.
@@ -122,15 +116,13 @@ class Mixed:
         """Takes the mixture as it is."""
         self.name, self.mixture = name, mixture
 
-    def respond(
-        self, conversations: Sequence[Conversation], asked: Combination, sampling: Sampling, seed: int
-    ) -> list[str]:
-        """Gives one answer to each conversation."""
+    def request(self, conversations: Sequence[Conversation], asked: Combination, seed: int) -> Request:
+        """Gives what the mixture reads."""
         rows = asked_rows(self.mixture, asked, len(conversations))
-        return answers(self.mixture, conversations, rows, sampling, (seed, label(asked)))
+        return Request(self.mixture, conversations, rows, (seed, label(asked)))
 
 
-class MixedByText:
+class MixedByText(Decoded):
     """The same, asked in words: each question comes with a sentence that the mixture's reader has to understand."""
 
     listens = True
@@ -139,15 +131,13 @@ class MixedByText:
         """Takes a mixture with a reader, and the words to ask it with."""
         self.name, self.mixture, self.phrase = name, mixture, phrase
 
-    def respond(
-        self, conversations: Sequence[Conversation], asked: Combination, sampling: Sampling, seed: int
-    ) -> list[str]:
-        """Gives one answer to each conversation."""
+    def request(self, conversations: Sequence[Conversation], asked: Combination, seed: int) -> Request:
+        """Gives what the mixture reads."""
         texts = phrased(self.phrase, conversations, asked, seed)
         with warnings.catch_warnings():  # what the reader misses is counted by `reading.py`
             warnings.filterwarnings("ignore", message="the preference must ask for at least one")
             rows = torch.stack([self.mixture.asked(Preference(text=text)) for text in texts])  # (B, K)
-        return answers(self.mixture, conversations, rows, sampling, (seed, label(asked)))
+        return Request(self.mixture, conversations, rows, (seed, label(asked)))
 
 
 def all_methods(mixture: Mixture, training: Phrase, held_out: Phrase) -> list[Method]:

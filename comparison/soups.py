@@ -11,11 +11,10 @@ from dataclasses import replace
 import torch
 
 from comparison.combinations import Combination, label, strengths
-from comparison.decoding import answers
+from comparison.decoding import Decoded, Request
 from comparison.phrasing import Phrase, phrased, with_system
 from decoding.conversation import Conversation
 from decoding.dimension import Dimension
-from decoding.sampling import Sampling
 from experts.adapters import Adapter
 from experts.bank import ExpertBank
 from experts.soup.check import Finding, checked
@@ -57,7 +56,7 @@ class Kitchen:
             self._pot.add(POT, adapter.config, adapter.state)
 
 
-class Soup:
+class Soup(Decoded):
     """The asked experts merged into one, with or without the preference in the prompt."""
 
     listens = True
@@ -98,12 +97,10 @@ class Soup:
             found.append(checked(bank, weights, *self.recipe.cook(bank, weights), self.recipe.exact))
         return max(found, key=lambda one: (math.isnan(one.error), one.error))
 
-    def respond(
-        self, conversations: Sequence[Conversation], asked: Combination, sampling: Sampling, seed: int
-    ) -> list[str]:
-        """Gives one answer to each conversation."""
+    def request(self, conversations: Sequence[Conversation], asked: Combination, seed: int) -> Request:
+        """Gives what the mixture reads."""
         soup = self.kitchen.serve(self.recipe, self.weights(asked))
         if self.phrase is not None:
             texts = phrased(self.phrase, conversations, asked, seed)
             conversations = [with_system(text, one) for text, one in zip(texts, conversations, strict=True)]
-        return answers(soup, conversations, torch.ones(len(conversations), 1), sampling, (seed, label(asked)))
+        return Request(soup, conversations, torch.ones(len(conversations), 1), (seed, label(asked)))

@@ -15,10 +15,13 @@ from comparison.cases import Case
 from comparison.chain import Draws, answered, runs
 from comparison.choices import Choice, Settings, choose
 from comparison.composed import Answered, always, best_single, composed, oracle
+from comparison.decoding import Decoded
+from comparison.distance import distances
 from comparison.lineup import Entry
 from comparison.methods import Method
-from comparison.outcomes import Outcome
+from comparison.outcomes import Array, Outcome
 from comparison.scorers import Scorer, Scores
+from comparison.spared import Spared
 from experts.miniature.corpus import Prompt
 
 EXPERT = "expert-"
@@ -66,15 +69,25 @@ class Results:
         records: Answers and their worth by method and temperature.
         choices: What was chosen for each method, its temperature among it.
         seconds: Decoding time of each method at its chosen temperature, where it was measured.
+        nats: From the base, of each method's answers to the first questions (N', P, S), where one mixture made them.
     """
 
     records: Records
     choices: Mapping[str, Choice]
     seconds: Mapping[str, float] = field(default_factory=dict)
+    nats: Mapping[str, Array] = field(default_factory=dict)
+
+    def structure(self, name: str) -> Settings:
+        """Gives the chosen settings of a method, its temperature left out."""
+        return structure(self.choices[name].settings)
 
     def chosen(self, name: str) -> Answered:
         """Gives a method's answers at its chosen temperature."""
-        return self.records[name][self.choices[name].settings[TEMPERATURE]]
+        return self.records[name][self.temperature(name)]
+
+    def temperature(self, name: str) -> float:
+        """Gives the chosen temperature of a method."""
+        return self.choices[name].settings[TEMPERATURE]
 
 
 @dataclass(frozen=True)
@@ -116,7 +129,7 @@ class Study:
         experts = [entry for entry in entries if entry.name.startswith(EXPERT)]
         if len(experts) > 1:
             self._compose(experts, records, choices)
-        return Results(records, choices, seconds)
+        return Results(records, choices, seconds, self._nats(entries, records, choices))
 
     def swept(self, entries: Sequence[Entry], choices: Mapping[str, Choice]) -> dict[str, Outcome]:
         """Gives what these lines are worth with their chosen settings, under this case's preferences.
@@ -183,9 +196,23 @@ class Study:
             found[temperature] = Answered(outcome, {asked: [texts[r] for r in listed] for asked, listed in of.items()})
         return found
 
+    def _nats(self, entries: Sequence[Entry], records: Records, choices: Mapping[str, Choice]) -> dict[str, Array]:
+        """How far each method's answers are from the base, where that can be told."""
+        bar = self.progress.add_task("distances", total=len(entries))
+        found = {}
+        for entry in entries:
+            self.progress.update(bar, description=f"distances: {entry.name}")
+            settings = choices[entry.name].settings
+            method, temperature = entry.make(structure(settings)), settings[TEMPERATURE]
+            if isinstance(method, Decoded) and not isinstance(method, Spared):
+                texts = records[entry.name][temperature].texts
+                found[entry.name] = distances(method, texts, temperature, self.tested, self.plan.max_new_tokens)
+            self.progress.advance(bar)
+        return found
+
     def _seconds(self, name: str, method: Method, planned: Draws) -> dict[str, float]:
         """How long the runs took, if all were measured."""
-        listed = [self.tested.seconds(run) for run in runs(method, self.case.preferences, planned)]
+        listed = [self.tested.noted(run, "seconds") for run in runs(method, self.case.preferences, planned)]
         known = [one for one in listed if one is not None]
         return {name: sum(known)} if len(known) == len(listed) else {}
 

@@ -3,7 +3,8 @@
     {"settings": {...}, "reference": NAME, "choices": {NAME: {"settings", "worth", "tried"}},
      "methods": {NAME: {"note", "utility": {"mean", "low", "high"}, "quality": {...}, "preference": {...},
                         "by_preference": {...}, "by_dimension": {...}, "worst_dimension": {...},
-                        "by_temperature": {...}, "text": {...}, "rating", "on_front", "hypervolume", "cost": {...}}},
+                        "by_temperature": {...}, "text": {...}, "nats": {...}, "rating", "on_front", "hypervolume",
+                        "cost": {...}}},
      "pairs": {"A|B": {"difference": {...}, "win_rate": {...}, "same_length": {...}, "p", "p_holm"}},
      "gap": {"from", "to", "closed": {...}, "goal_minus_ours": {...},
              "by_preference": {LABEL: {"gap": {...}, "gain": {...}, "closed": {...}}}},
@@ -52,6 +53,7 @@ def study_report(
     reference: str,
     settings: Mapping[str, Any],
     tokens: Callable[[str], int],
+    further: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Report:
     """Gives the whole report.
 
@@ -62,13 +64,16 @@ def study_report(
         reference: The method that reports hold against all others.
         settings: What was compared, without times and paths.
         tokens: How many tokens a text has.
+        further: What is known beside it of each method's cost.
     """
     lines = {entry.name: entry for entry in entries}
     methods = {name: _method(results, name, names) for name in results.records}
     for name, entry in methods.items():
         line = lines.get(name)
         entry["note"] = NOTES.get(name, "") if line is None else line.note
-        entry["cost"] = {**({} if line is None else line.cost), **_speed(results, name, tokens)}
+        entry["nats"] = estimate(results.nats[name]).as_dict() if name in results.nats else None
+        needed = {} if line is None else line.cost
+        entry["cost"] = {**needed, **_speed(results, name, tokens), **(further or {}).get(name, {})}
     return {
         "settings": dict(settings),
         "reference": reference,

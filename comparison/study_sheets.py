@@ -60,16 +60,31 @@ def pairs_sheet(report: Report) -> Sheet:
 
 
 def texts_sheet(report: Report) -> Sheet:
-    """Gives what can be counted in the answers, and what they cost."""
-    header = ["method", "words", "grade level", "distinct-2", "self-BLEU", "ms per token", "readers", "trained models"]
+    """Gives what can be counted in the answers, and how far they are from the base."""
+    header = ["method", "words", "grade level", "distinct-2", "self-BLEU", "nats from the base"]
     rows = []
     for name in ranked(report):
-        text, cost = report["methods"][name]["text"], report["methods"][name]["cost"]
-        speed = f"{cost['milliseconds_per_token']:.2f}" if "milliseconds_per_token" in cost else ""
+        text, nats = report["methods"][name]["text"], report["methods"][name]["nats"]
         counted = [f"{text['words']:.1f}", f"{text['grade_level']:.1f}"]
         varied = [f"{text['distinct_2']:.3f}", f"{text['self_bleu']:.3f}"]
-        rows.append([name, *counted, *varied, speed, str(cost.get("readers", "")), str(cost.get("trained_models", ""))])
-    return Sheet("Texts and costs; milliseconds of this machine, answers side by side.", header, rows)
+        rows.append([name, *counted, *varied, f"{nats['mean']:.1f} ± {_half(nats):.1f}" if nats else ""])
+    title = "Answers counted; nats are KL(method‖base) summed over the tokens of an answer, where one mixture made it."
+    return Sheet(title, header, rows)
+
+
+def costs_sheet(report: Report) -> Sheet:
+    """Gives what the methods cost."""
+    header = ["method", "ms per token", "peak MB", "readers", "trained parameters", "gradient steps", "trained models"]
+    rows = []
+    for name in ranked(report):
+        cost = report["methods"][name]["cost"]
+        speed = f"{cost['milliseconds_per_token']:.2f}" if "milliseconds_per_token" in cost else ""
+        memory = f"{cost['peak_bytes'] / 1e6:.1f}" if "peak_bytes" in cost else ""
+        steps = (cost.get(key) for key in ("trained_parameters", "gradient_steps"))
+        trained = ["" if one is None else f"{one:,}" for one in steps]
+        rows.append([name, speed, memory, str(cost.get("readers", "")), *trained, str(cost.get("trained_models", ""))])
+    title = "Costs: milliseconds of this machine, answers side by side; memory of one request, its weights included."
+    return Sheet(title, header, rows)
 
 
 def choices_sheet(report: Report) -> Sheet:
@@ -120,8 +135,13 @@ def sheets(report: Report) -> list[Sheet]:
     """Gives all tables."""
     found = [methods_sheet(report), temperatures_sheet(report), pairs_sheet(report)]
     found += [gap_sheet(report)] if report["gap"] else []
-    found += [texts_sheet(report), choices_sheet(report)]
+    found += [texts_sheet(report), costs_sheet(report), choices_sheet(report)]
     if report["soups"]:
         found.append(soups_sheet(report))
     found += [fronts_sheet(swept, one, report["reference"]) for swept, one in report.get("fronts", {}).items()]
     return [*found, judge_sheet(report)] if report.get("language_judge") else found
+
+
+def _half(numbers: Mapping[str, float]) -> float:
+    """Half the width of an interval."""
+    return (numbers["high"] - numbers["low"]) / 2

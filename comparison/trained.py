@@ -10,20 +10,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from comparison.combinations import Combination, label
-from comparison.decoding import answers
+from comparison.costs import POLICY, SPECIALIST, Cost
+from comparison.decoding import Decoded, Request
 from comparison.lineup import Entry
 from comparison.methods import asked_rows
 from comparison.phrasing import Phrase, phrased, with_system
 from decoding.conversation import Conversation
 from decoding.dimension import Dimension
-from decoding.sampling import Sampling
 from experts.bank import ExpertBank
 from mixture import Mixture
 
-POLICY = "multi-objective"
+OBJECTIVE = "multi-objective"
 
 
-class Specialists:
+class Specialists(Decoded):
     """For each preference the model that was trained for it alone."""
 
     name = "specialist"
@@ -44,10 +44,8 @@ class Specialists:
             raise ValueError(f"specialists must be PEFT folders named like friendly+concise, got none in {folder}")
         self.folder, self.mixture = folder, _alone(mixture, {name: folder / name for name in names})
 
-    def respond(
-        self, conversations: Sequence[Conversation], asked: Combination, sampling: Sampling, seed: int
-    ) -> list[str]:
-        """Gives one answer to each conversation.
+    def request(self, conversations: Sequence[Conversation], asked: Combination, seed: int) -> Request:
+        """Gives what the specialist reads.
 
         Raises:
             ValueError: If nobody was trained for this preference.
@@ -55,13 +53,13 @@ class Specialists:
         if label(asked) not in self.mixture.names:
             raise ValueError(f"every preference must have a specialist in {self.folder}, got none for {label(asked)}")
         rows = asked_rows(self.mixture, (label(asked),), len(conversations))
-        return answers(self.mixture, conversations, rows, sampling, (seed, label(asked)))
+        return Request(self.mixture, conversations, rows, (seed, label(asked)))
 
 
-class PromptedPolicy:
+class PromptedPolicy(Decoded):
     """One model trained on all preferences, which reads in its prompt which of them it is to follow."""
 
-    name = f"prompt-{POLICY}"
+    name = f"prompt-{OBJECTIVE}"
     listens = True
 
     def __init__(self, mixture: Mixture, folder: Path, phrase: Phrase) -> None:
@@ -72,16 +70,14 @@ class PromptedPolicy:
             folder: A PEFT folder.
             phrase: Puts preferences into words, as training did.
         """
-        self.mixture, self.phrase = _alone(mixture, {POLICY: folder}), phrase
+        self.mixture, self.phrase = _alone(mixture, {OBJECTIVE: folder}), phrase
 
-    def respond(
-        self, conversations: Sequence[Conversation], asked: Combination, sampling: Sampling, seed: int
-    ) -> list[str]:
-        """Gives one answer to each conversation."""
+    def request(self, conversations: Sequence[Conversation], asked: Combination, seed: int) -> Request:
+        """Gives what the mixture reads."""
         texts = phrased(self.phrase, conversations, asked, seed)
         told = [with_system(text, one) for text, one in zip(texts, conversations, strict=True)]
-        rows = asked_rows(self.mixture, (POLICY,), len(told))
-        return answers(self.mixture, told, rows, sampling, (seed, label(asked)))
+        rows = asked_rows(self.mixture, (OBJECTIVE,), len(told))
+        return Request(self.mixture, told, rows, (seed, label(asked)))
 
 
 def trained(mixture: Mixture, phrase: Phrase, specialists: Path | None, policy: Path | None) -> list[Entry]:
@@ -97,18 +93,18 @@ def trained(mixture: Mixture, phrase: Phrase, specialists: Path | None, policy: 
     if specialists is not None:
         ceiling = Specialists(mixture, specialists)
         count = f"{len(ceiling.mixture.names)}: one for each preference"
-        entries.append(_entry(ceiling, "the model trained for this preference alone", ceiling.mixture, count))
+        entries.append(_entry(ceiling, "the model trained for this preference alone", SPECIALIST, count))
     if policy is not None:
         single = PromptedPolicy(mixture, policy, phrase)
-        entries.append(_entry(single, "one model trained on all preferences, told which", single.mixture, "1"))
+        entries.append(_entry(single, "one model trained on all preferences, told which", POLICY, "1"))
     return entries
 
 
-def _entry(method: Specialists | PromptedPolicy, note: str, mixture: Mixture, models: str) -> Entry:
-    bank = mixture.bank
+def _entry(method: Specialists | PromptedPolicy, note: str, part: str, models: str) -> Entry:
+    bank = method.mixture.bank
     assert isinstance(bank, ExpertBank)  # `_alone` made it
     parameters = sum(parameter.numel() for name in bank.names for parameter in bank.parameters_of(name))
-    cost: dict[str, float | str] = {"readers": 1, "trained_parameters": parameters, "trained_models": models}
+    cost: Cost = {"readers": 1, "trained_parameters": parameters, "trained_models": models, "trained": [part]}
     return Entry(method.name, lambda settings: method, note=note, cost=cost)
 
 

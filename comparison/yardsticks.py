@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from comparison.combinations import Combination, label
-from comparison.decoding import answers, drawn
+from comparison.decoding import Decoded, Request, answers, drawn
 from comparison.methods import without_experts
 from comparison.scorers import Scorer
 from decoding.conversation import Conversation
@@ -58,34 +58,36 @@ class BestOf:
         if self._drawn is None or self._drawn[0] != known:
             nobody = torch.zeros(len(conversations), 0)
             attempts = 1 if sampling.greedy else self.count  # at temperature 0 all would be the same one
-            found = [answers(self._base, conversations, nobody, sampling, (seed, n)) for n in range(attempts)]
+            requests = [Request(self._base, conversations, nobody, (seed, n)) for n in range(attempts)]
+            found = [answers(one, sampling) for one in requests]
             self._drawn = (known, found)
         return self._drawn[1]
 
 
-class InContext:
+class InContext(Decoded):
     """The base, shown answers to other questions that are as the preference wants them."""
 
     name = "prompt-examples"
     listens = True
 
-    def __init__(self, mixture: Mixture, examples: Callable[[Combination], Sequence[Example]]) -> None:
+    def __init__(
+        self, mixture: Mixture, examples: Callable[[Combination], Sequence[Example]], max_new_tokens: int
+    ) -> None:
         """Takes the base out of a mixture.
 
         Args:
             mixture: Has the base.
             examples: Gives what is shown for a preference, the least important first.
+            max_new_tokens: That an answer needs room for.
         """
-        self.mixture, self.examples = without_experts(mixture), examples
+        self.mixture, self.examples, self.room = without_experts(mixture), examples, max_new_tokens
 
-    def respond(
-        self, conversations: Sequence[Conversation], asked: Combination, sampling: Sampling, seed: int
-    ) -> list[str]:
-        """Gives one answer to each conversation; where the window is too small, fewer examples are shown."""
+    def request(self, conversations: Sequence[Conversation], asked: Combination, seed: int) -> Request:
+        """Gives what the base reads; where the window is too small, fewer examples are shown."""
         shown = self.examples(asked)
-        prompted = [fitting(self.mixture, shown, one, sampling.max_new_tokens) for one in conversations]
+        prompted = [fitting(self.mixture, shown, one, self.room) for one in conversations]
         nobody = torch.zeros(len(conversations), 0)
-        return answers(self.mixture, prompted, nobody, sampling, (seed, label(asked)))
+        return Request(self.mixture, prompted, nobody, (seed, label(asked)))
 
 
 def fitting(mixture: Mixture, shown: Sequence[Example], conversation: Conversation, room: int) -> Conversation:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from comparison.decoding import answers, batches, drawn
+from comparison.decoding import Request, answers, batches, drawn
 from decoding.sampling import Sampling
 from mixture import Mixture
 
@@ -14,18 +14,18 @@ ASKED = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.9, 0.8], [0.7, 0.0, 1.0], [0.0, 0
 
 def test_an_answer_is_the_same_alone_and_among_others(mixture: Mixture):
     sampling = Sampling(temperature=1.0, max_new_tokens=12)
-    together = answers(mixture, [LONG, *SHORT], torch.cat([ASKED[:1], ASKED]), sampling, (0,))
-    alone = [
-        answers(mixture, [one], asked.unsqueeze(0), sampling, (0,))[0] for one, asked in zip(SHORT, ASKED, strict=True)
-    ]
+    everybody = Request(mixture, [LONG, *SHORT], torch.cat([ASKED[:1], ASKED]), (0,))
+    together = answers(everybody, sampling)
+    rows = zip(SHORT, ASKED, strict=True)
+    alone = [answers(Request(mixture, [one], asked.unsqueeze(0), (0,)), sampling)[0] for one, asked in rows]
     assert together[1:] == alone
-    assert together[:1] == answers(mixture, [LONG], ASKED[:1], sampling, (0,))
-    assert together != answers(mixture, [LONG, *SHORT], torch.cat([ASKED[:1], ASKED]), sampling, (1,))
+    assert together[:1] == answers(Request(mixture, [LONG], ASKED[:1], (0,)), sampling)
+    assert together != answers(everybody._replace(seed=(1,)), sampling)
 
 
 def test_a_prompt_that_leaves_no_room_is_refused_before_anything_is_decoded(mixture: Mixture):
     with pytest.raises(ValueError, match="must fit the model's window"):
-        answers(mixture, SHORT, ASKED, Sampling(max_new_tokens=mixture.window), (0,))
+        answers(Request(mixture, SHORT, ASKED, (0,)), Sampling(max_new_tokens=mixture.window))
 
 
 def test_batches_hold_every_conversation_once_and_long_ones_apart():

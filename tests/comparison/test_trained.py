@@ -7,7 +7,7 @@ import pytest
 
 from comparison.methods import Expert
 from comparison.phrasing import phrased, with_system
-from comparison.trained import POLICY, PromptedPolicy, Specialists, trained
+from comparison.trained import OBJECTIVE, PromptedPolicy, Specialists, trained
 from decoding.sampling import Sampling
 from mixture import Mixture
 
@@ -49,7 +49,7 @@ def test_the_policy_reads_the_preference_in_its_prompt(mixture: Mixture, special
 def test_the_lines_say_what_was_trained_for_them(mixture: Mixture, specialists: Path):
     assert trained(mixture, phrase, None, None) == []
     both = trained(mixture, phrase, specialists, specialists / "friendly+concise")
-    assert [entry.name for entry in both] == ["specialist", f"prompt-{POLICY}"]
+    assert [entry.name for entry in both] == ["specialist", f"prompt-{OBJECTIVE}"]
     assert [entry.cost["trained_models"] for entry in both] == ["2: one for each preference", "1"]
     sizes = [sum(p.numel() for p in mixture.bank.parameters_of(name)) for name in mixture.names[:2]]
     assert [entry.cost["trained_parameters"] for entry in both] == [sum(sizes), sizes[0]]

@@ -41,7 +41,7 @@ def test_examples_stand_in_front_of_the_question_and_behind_the_system_message()
 def test_as_many_examples_are_shown_as_the_window_has_room_for(mixture: Mixture):
     """The first is the least important: it goes first."""
     pairs = [("A volcano?", "A mountain. " * 30), ("mountain", "be warm")]
-    method = InContext(mixture, lambda asked: pairs)
+    method = InContext(mixture, lambda asked: pairs, 5)
     greedy = Sampling(temperature=0.0, max_new_tokens=5)
     expected = Base(mixture).respond([with_examples(pairs[1:], one) for one in QUESTIONS], (), greedy, 0)
     assert method.respond(QUESTIONS, ("friendly",), greedy, 0) == expected

@@ -62,8 +62,8 @@ def compare(
     preferences: list[str] | str | None = None,
     sweeps: list[str] | str | None = None,
     users: list[str] | str | None = None,
-    prompts: Path | None = None,
-    validation: Path | None = None,
+    prompts: str | None = None,
+    validation: str | None = None,
     scorers: list[str] | str | None = None,
     seeds: int = 1,
     temperatures: list[float] | None = None,
@@ -95,8 +95,9 @@ def compare(
         sweeps: Two or three dimensions joined by +, such as friendly+concise, of which more and less is asked for, all
             ways: gives a front for each method that hears half a wish.
         users: Whose profiles are the preferences instead, by name or file.
-        prompts: JSONL of your own questions, rows {"messages": [...]}; the miniature world's if not given.
-        validation: JSONL of other questions, on which choices are made.
+        prompts: JSONL of your own questions, rows {"messages": [...]}, or a dataset's folder or hub id, perhaps with
+            its split behind a colon; the miniature world's if not given.
+        validation: Other questions, on which choices are made.
         scorers: gold, learned or classifier:FOLDER; the first judges the report, the first that is not gold chooses.
         seeds: Answers drawn at each temperature above 0.
         temperatures: Of the sweep; 1, 0.5 and 0 if not given.

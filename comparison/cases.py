@@ -15,12 +15,12 @@ import bundle as bundles
 from comparison.combinations import Combination, combinations, label, strengths, weighted
 from comparison.decoding import drawn
 from comparison.phrasing import Phrase
+from comparison.questions import read_questions
 from decoding.dimension import Dimension
 from experts.bank import ExpertBank
 from experts.miniature import corpus
 from experts.miniature.corpus import Prompt
 from experts.miniature.world import dimension_data, reserved_dimensions
-from experts.prompts import read_prompts
 from mixture import Mixture
 from pcm.users.profile import load_profile
 
@@ -124,13 +124,13 @@ def own_case(base: str, experts: Mapping[str, str], opposites: Mapping[str, str]
 
 
 def with_questions(
-    case: Case, prompts: Path | None, validation: Path | None, limits: tuple[int | None, int | None]
+    case: Case, prompts: str | None, validation: str | None, limits: tuple[int | None, int | None]
 ) -> Case:
-    """Gives the case with the questions of these files where they are given, and not more of them than wanted.
+    """Gives the case with the questions of these sources where they are given, and not more of them than wanted.
 
     Args:
         case: Has questions of its own, perhaps.
-        prompts: JSONL with rows `{"messages": [{"role", "content"}, ...]}`.
+        prompts: A file or dataset, as `read_questions` takes it.
         validation: Likewise.
         limits: The most test and validation questions; None is all.
 
@@ -139,8 +139,10 @@ def with_questions(
     """
     found = replace(
         case,
-        prompts=(_read(prompts) if prompts else list(case.prompts))[: limits[0]],
-        validation=(_read(validation) if validation else [] if prompts else list(case.validation))[: limits[1]],
+        prompts=(read_questions(prompts) if prompts else list(case.prompts))[: limits[0]],
+        validation=(read_questions(validation) if validation else [] if prompts else list(case.validation))[
+            : limits[1]
+        ],
         demonstrations=[] if prompts else case.demonstrations,
     )
     if not found.prompts:
@@ -217,10 +219,6 @@ def described(dimensions: Sequence[Dimension]) -> Phrase:
     """Gives what puts preferences into the words of the dimensions' descriptions."""
     told = {one.name: one.description for one in dimensions}
     return lambda asked, rng: " ".join(told[name] for name in asked)
-
-
-def _read(path: Path) -> list[Prompt]:
-    return [Prompt(messages, "") for messages in read_prompts(path)]
 
 
 def world_phrase(split: str) -> Phrase:

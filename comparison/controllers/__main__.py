@@ -35,7 +35,7 @@ def controllers(
     controllers: dict[str, str],
     output: Path = Path("build/controllers"),
     preferences: list[str] | str | None = None,
-    prompts: Path | None = None,
+    prompts: str | None = None,
     scorer: str | None = None,
     seeds: int = 1,
     test_prompts: int = 216,
@@ -49,7 +49,8 @@ def controllers(
         output: The folder for reports and answers; what an earlier run left there is not done again.
         preferences: Names of dimensions joined by +, such as friendly=0.5+concise; one pole of each axis in every way
             if not given.
-        prompts: JSONL of your own questions, rows {"messages": [...]}; the miniature world's if not given.
+        prompts: JSONL of your own questions, rows {"messages": [...]}, or a dataset's folder or hub id, perhaps with
+            its split behind a colon; the miniature world's if not given.
         scorer: gold, learned or classifier:FOLDER; gold on questions of the miniature world if not given.
         seeds: Answers drawn at temperature 1.
         test_prompts: The most questions.

@@ -27,7 +27,7 @@ QUICK_PROMPTS = 8
 def sweep(
     bundle: str = "bundles/miniature",
     output: Path = Path("build/intensities"),
-    prompts: Path | None = None,
+    prompts: str | None = None,
     scorer: str | None = None,
     seeds: int = 1,
     test_prompts: int = 72,
@@ -39,7 +39,8 @@ def sweep(
     Args:
         bundle: A bundle's folder, or its id on the Hugging Face hub.
         output: The folder for reports and answers; what an earlier run left there is not done again.
-        prompts: JSONL of your own questions, rows {"messages": [...]}; the miniature world's if not given.
+        prompts: JSONL of your own questions, rows {"messages": [...]}, or a dataset's folder or hub id, perhaps with
+            its split behind a colon; the miniature world's if not given.
         scorer: gold, learned or classifier:FOLDER; gold on questions of the miniature world if not given.
         seeds: Answers drawn at temperature 1.
         test_prompts: The most questions.

@@ -26,7 +26,7 @@ def costs(mixture: Mixture) -> dict[str, Cost]:
     adapters = isinstance(bank, ExpertBank)
     trained = sum(p.numel() for name in bank.names for p in bank.parameters_of(name)) if adapters else 0
     controller = sum(p.numel() for p in mixture.pcm.parameters()) if mixture.pcm is not None else 0
-    many = f"{len(bank.names)}: one for each pole"
+    many = f"{len(bank.names)}, one a pole"
     soup = {"readers": 1, "trained_parameters": trained, "trained_models": many, "trained": [EXPERTS]}
     return {
         "base": {"readers": 1, "trained_parameters": 0, "trained_models": "0", "trained": []},
@@ -35,7 +35,7 @@ def costs(mixture: Mixture) -> dict[str, Cost]:
         "controlled": {
             "readers": "1 + asked",
             "trained_parameters": trained + controller,
-            "trained_models": f"{many}, and a controller",
+            "trained_models": f"{many} + 1",
             "trained": [EXPERTS, CONTROLLER],
         },
     }

@@ -92,7 +92,7 @@ def trained(mixture: Mixture, phrase: Phrase, specialists: Path | None, policy: 
     entries = []
     if specialists is not None:
         ceiling = Specialists(mixture, specialists)
-        count = f"{len(ceiling.mixture.names)}: one for each preference"
+        count = f"{len(ceiling.mixture.names)}, one a preference"
         entries.append(_entry(ceiling, "the model trained for this preference alone", SPECIALIST, count))
     if policy is not None:
         single = PromptedPolicy(mixture, policy, phrase)

@@ -26,12 +26,12 @@ from comparison.cases import Case, case_of, require_preferences, with_preference
 from comparison.chain import runs
 from comparison.combinations import Combination, label
 from comparison.command import bars, command_parser, exit_status
-from comparison.costs import peak_bytes, steps_behind
+from comparison.costs import TRAINED, peak_bytes, steps_behind
 from comparison.decoding import Decoded
 from comparison.fronts import front, sweep
 from comparison.judged import win_rates
 from comparison.lineup import Entry, lineup, only
-from comparison.other_controllers import other_controllers
+from comparison.other_controllers import PREFIX, other_controllers
 from comparison.page import show
 from comparison.roles import language_judge, remembering, roles
 from comparison.scorers import Scorer
@@ -109,8 +109,8 @@ def compare(
         policy: PEFT adapter of one policy trained on all preferences, which it reads in its prompt.
         controllers: Folder or hub id of other bundles with the same base and experts, by names such as pcm-published:
             their controllers are compared too.
-        gradient_steps: That went into experts, controller, specialist and policy, all of a kind together: for the table
-            of costs.
+        gradient_steps: That went into experts, controller, specialist, policy, and other controllers by their names,
+            all of a kind together: for the table of costs.
         judge_url: Of an OpenAI-compatible endpoint whose model judges pairs as well, such as http://localhost:8000/v1.
         judge_model: As the endpoint calls it.
         judge_key: Name of the environment variable that holds its key, if it wants one.
@@ -133,6 +133,7 @@ def compare(
     chooser = None if choosing is None else remembering(choosing, case, output, max_new_tokens)
     everything = _lineup(case, chooser, max_new_tokens) + trained(case.mixture, case.phrase, specialists, policy)
     everything += other_controllers(None if base else bundle, controllers or {}, [entry.name for entry in everything])
+    _require_trained(gradient_steps or {}, everything)
     entries = only(everything, listed(methods) or (_quick(case) if quick else None))
     held = _reference(entries, reference)
     tested, validated = _archives(case, plan, choosing, output)
@@ -156,6 +157,13 @@ def _front(study: Study, swept: Combination, entries: list[Entry], results: Resu
     between = replace(study, case=replace(study.case, preferences=sweep(swept)))
     graded = [entry for entry in entries if entry.graded]
     return front(between.swept(graded, results.choices), swept, reference)
+
+
+def _require_trained(steps: dict[str, int], everything: list[Entry]) -> None:
+    """Refuses gradient steps of what nobody trained."""
+    known = [*TRAINED, *(entry.name for entry in everything if entry.name.startswith(PREFIX))]
+    if unknown := [part for part in steps if part not in known]:
+        raise ValueError(f"gradient_steps must be those of {', '.join(known)}, got {', '.join(unknown)}")
 
 
 def _costs(entries: list[Entry], results: Results, tested: Archive, steps: dict[str, int]) -> dict[str, dict[str, int]]:

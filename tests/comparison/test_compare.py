@@ -88,6 +88,7 @@ def test_own_models_are_compared_without_gold_judge_and_without_decoding_twice(
         (["--sweeps", '["warm"]'], "a front must have two or three different dimensions, got warm"),
         (["--sweeps", '["warm+rude"]'], "preferences must be of warm, short, plain joined by +, got rude"),
         (["--controllers", '{"pcm-other": "/nowhere"}'], "belong to the experts of a bundle, got base and experts"),
+        (["--gradient_steps", '{"gate": 3}'], "must be those of experts, controller, specialist, policy, got gate"),
         (["--users", "nobody"], "a user must have a profile, got 'nobody'"),
         (["--reference", "pcm-anchored"], "the reference must be one of base"),
         (["--seeds", "0"], "seeds must be at least 1, got 0"),

@@ -127,6 +127,14 @@ def test_the_report_says_how_much_of_the_way_to_the_specialists_is_closed(tmp_pa
 TURNED = {"mean": "mean", "low": "high", "high": "low"}
 
 
+def test_a_soup_that_is_not_the_sum_it_promises_is_called_broken(tmp_path: Path):
+    report = reported(tmp_path, Likes())
+    assert not any("void" in one for one in sentences(report))
+    report["soups"]["soup-best"] = {"error": 0.02, "promised": True, "broken": True}
+    assert "not the sum of their experts' updates, their figures are void: soup-best." in " ".join(sentences(report))
+    assert "| soup-best | 0.02 | yes | BROKEN |" in page(report)
+
+
 def test_the_pages_hold_the_figures_and_need_nothing_beside_them(tmp_path: Path):
     report = reported(tmp_path, Likes())
     said = list(sentences(report))

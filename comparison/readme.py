@@ -1,6 +1,7 @@
-"""Writes the README's figures from the report, so that no number there was typed by hand.
+"""Writes a page's figures from the report, so that no number there was typed by hand.
 
     python -m comparison.readme --take build/results       python -m comparison.readme --check
+    python -m comparison.readme --take build/compare --readme docs/comparison.md --report docs/results/all/report.json
 
 Knows where the section begins and ends. Does not know what stands in it.
 """
@@ -26,7 +27,7 @@ def update_readme(
     Args:
         readme: The page with the section.
         report: What `compare.py` wrote.
-        take: The folder of a comparison, whose report and picture are kept beside `report` first.
+        take: The folder of a comparison, whose report and pictures are kept beside `report` first.
         check: Write nothing; the exit status is 1 if something would change.
 
     Raises:
@@ -34,7 +35,7 @@ def update_readme(
         ValueError: If the README has no section of results.
     """
     if take is not None and not check:
-        keep((take / name for name in KEPT), report.parent)
+        keep((*(take / name for name in KEPT), *sorted(take.glob("front-*.png"))), report.parent)
     return rewrite(readme, SECTION, summary(json.loads(report.read_text(encoding="utf-8"))), check)
 
 

@@ -12,15 +12,17 @@ from comparison.combinations import label
 from comparison.command import write_report
 from comparison.study import TEMPERATURE, Results
 from comparison.study_page import html_page, page
-from comparison.study_pictures import utility_plot
+from comparison.study_pictures import flat_fronts, front_plot, utility_plot
 from comparison.study_report import Report
 from evaluation.plots import save_plot
 
 
 def write(report: Report, results: Results, case: Case, output: Path) -> None:
-    """Writes report.json, report.md, utility.png, report.html and responses.jsonl into a folder."""
+    """Writes report.json, report.md, report.html, responses.jsonl and pictures into a folder."""
     write_report(report, page(report), output)
     save_plot(utility_plot(report), output / "utility.png")
+    for swept, found in flat_fronts(report).items():
+        save_plot(front_plot(found), output / f"front-{swept}.png")
     (output / "report.html").write_text(html_page(report), encoding="utf-8")
     with (output / "responses.jsonl").open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows(results, case))

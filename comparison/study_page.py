@@ -7,7 +7,7 @@ import html
 
 from comparison.page import Sheet
 from comparison.study_pictures import pictures
-from comparison.study_sheets import gap_sheet, methods_sheet, pairs_sheet, sheets, temperatures_sheet
+from comparison.study_sheets import fronts_sheet, gap_sheet, methods_sheet, pairs_sheet, sheets, temperatures_sheet
 from comparison.study_told import Report, conditions, sentences
 
 STYLE = (
@@ -24,10 +24,11 @@ def page(report: Report) -> str:
 
 
 def summary(report: Report) -> str:
-    """Gives what the README shows: conditions, what the figures say, and the tables that hold them."""
+    """Gives what other pages show: conditions, what the figures say, and the tables that hold them."""
     said = "".join(f"- {one}\n" for one in sentences(report))
     shown = [methods_sheet(report), temperatures_sheet(report), pairs_sheet(report)]
     shown += [gap_sheet(report)] if report["gap"] else []
+    shown += [fronts_sheet(swept, one, report["reference"]) for swept, one in report.get("fronts", {}).items()]
     return "\n".join([f"{conditions(report)}\n", said, *(one.markdown() for one in shown)])
 
 

@@ -44,7 +44,7 @@ def pictures(report: Report) -> dict[str, str]:
     speed = {n: methods[n]["cost"].get("milliseconds_per_token") for n in order}
     if costs := {n: (ms, methods[n]["utility"]["mean"]) for n, ms in speed.items() if ms is not None}:
         drawn["Utility against cost"] = point_plot(costs, "milliseconds per token", "utility")
-    drawn |= {f"Front: {swept.replace('+', ' and ')}": front_plot(one) for swept, one in _flat_fronts(report)}
+    drawn |= {f"Front: {swept.replace('+', ' and ')}": front_plot(one) for swept, one in flat_fronts(report).items()}
     return {title: svg(figure) for title, figure in drawn.items()}
 
 
@@ -54,9 +54,9 @@ def front_plot(found: Mapping[str, Any]) -> Figure:
     return path_plot(paths, *(f"quality × {name}" for name in found["dimensions"]))
 
 
-def _flat_fronts(report: Report) -> list[tuple[str, Mapping[str, Any]]]:
-    """The fronts of two dimensions: those that paper can hold."""
-    return [(swept, one) for swept, one in report.get("fronts", {}).items() if len(one["dimensions"]) == 2]
+def flat_fronts(report: Report) -> dict[str, Mapping[str, Any]]:
+    """Gives the fronts of two dimensions: those that paper can hold."""
+    return {swept: one for swept, one in report.get("fronts", {}).items() if len(one["dimensions"]) == 2}
 
 
 def _shares(report: Report, order: list[str]) -> list[list[float]]:

@@ -18,11 +18,12 @@ def files(tmp_path: Path) -> list[str]:
     return ["--readme", str(tmp_path / "README.md"), "--report", str(tmp_path / "report.json")]
 
 
-def test_the_readme_shows_the_latest_results():
-    report = ROOT / "docs" / "results" / "report.json"
-    if not report.exists():
+@pytest.mark.parametrize(("page", "report"), [("README.md", "report.json"), ("docs/comparison.md", "all/report.json")])
+def test_pages_show_the_latest_results(page: str, report: str):
+    path = ROOT / "docs" / "results" / report
+    if not path.exists():
         pytest.skip("there are no results yet")
-    assert update_readme(ROOT / "README.md", report, check=True), "run python -m comparison.readme"
+    assert update_readme(ROOT / page, path, check=True), "run python -m comparison.readme"
 
 
 def test_checking_writes_nothing_and_says_what_to_do(files: list[str], capsys: pytest.CaptureFixture[str]):
@@ -42,12 +43,13 @@ def test_writing_makes_the_check_pass(files: list[str]):
 def test_a_comparison_is_taken_over_with_its_picture(files: list[str], tmp_path: Path):
     made = tmp_path / "made"
     made.mkdir()
-    for name in ("report.md", "utility.png"):
+    for name in ("report.md", "utility.png", "front-warm+cold.png"):
         (made / name).write_text(name)
     (made / "report.json").write_bytes(Path(files[3]).read_bytes())
     kept = tmp_path / "kept" / "report.json"
     assert main([*files[:2], "--report", str(kept), "--take", str(made)]) == 0
     assert (kept.parent / "utility.png").read_text() == "utility.png"
+    assert (kept.parent / "front-warm+cold.png").exists()
     assert "| soup-best | 0.675" in Path(files[1]).read_text()
 
 

@@ -6,12 +6,14 @@ Does not know how an answer is made, how it is judged or how numbers are shown.
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 
 import torch
 from rich.progress import Progress
 
 from comparison.archive import Archive, Run
 from comparison.combinations import Combination
+from comparison.decoding import Decoded, answers_together
 from comparison.methods import Method
 from comparison.outcomes import Outcome
 from comparison.scorers import Scorer
@@ -33,15 +35,20 @@ def draws(seeds: int) -> Draws:
     return {1.0: range(seeds), 0.0: range(1)}
 
 
-def runs(method: Method, preferences: Sequence[Combination], planned: Draws) -> Iterator[Run]:
-    """Gives the runs of a method, one for each preference, temperature and seed.
+def groups(method: Method, preferences: Sequence[Combination], planned: Draws) -> Iterator[list[Run]]:
+    """Gives the runs of a method, those that differ in the preference alone together.
 
     A method that does not listen answers once for all preferences, asked for nothing.
     """
+    asked = preferences if method.listens else [()]
     for temperature, seeds in planned.items():
-        for asked in preferences if method.listens else [()]:
-            for seed in seeds:
-                yield Run(method.name, asked, temperature, seed)
+        for seed in seeds:
+            yield [Run(method.name, one, temperature, seed) for one in asked]
+
+
+def runs(method: Method, preferences: Sequence[Combination], planned: Draws) -> Iterator[Run]:
+    """Gives the runs of a method, one for each preference, temperature and seed."""
+    return chain.from_iterable(groups(method, preferences, planned))
 
 
 def answer_all(
@@ -62,32 +69,51 @@ def answer_all(
         max_new_tokens: The most tokens of an answer.
         progress: Shows how many answers there are.
     """
-    planned_runs = [(method, run) for method in methods for run in runs(method, preferences, planned)]
+    everything = [(method, group) for method in methods for group in groups(method, preferences, planned)]
     per_run = len(archive.conversations)
-    bar = progress.add_task("answering", total=per_run * len(planned_runs))
-    for method, run in planned_runs:
-        progress.update(bar, description=f"{method.name}, temperature {run.temperature:g}")
-        answered(method, run, archive, max_new_tokens)
-        progress.advance(bar, per_run)
+    bar = progress.add_task("answering", total=per_run * sum(len(group) for _, group in everything))
+    for method, group in everything:
+        progress.update(bar, description=f"{method.name}, temperature {group[0].temperature:g}")
+        answered(method, group, archive, max_new_tokens)
+        progress.advance(bar, per_run * len(group))
 
 
-def answered(method: Method, run: Run, archive: Archive, max_new_tokens: int) -> list[str]:
-    """Gives the answers of one run (N), from the archive where it is finished, else made and left there.
+def answered(method: Method, group: Sequence[Run], archive: Archive, max_new_tokens: int) -> list[list[str]]:
+    """Gives the answers of some runs (N each), from the archive where they are finished, else made and left there.
+
+    What one mixture answers is decoded together. If anything of that is missing all of it is made again: who stands
+    beside an answer must not depend on when somebody interrupted.
 
     Args:
         method: Answers.
-        run: One of its runs.
+        group: Runs of it that differ in the preference alone.
         archive: Has the questions, gets the answers and the seconds that they took.
         max_new_tokens: The most tokens of an answer.
     """
-    found = archive.read(run)
-    if found is None:
-        sampling = Sampling(temperature=run.temperature, max_new_tokens=max_new_tokens)
+    found = [archive.read(run) for run in group]
+    sampling = Sampling(temperature=group[0].temperature, max_new_tokens=max_new_tokens)
+    if isinstance(method, Decoded) and any(texts is None for texts in found):
         began = time.perf_counter()
         with torch.no_grad():
-            found = method.respond(archive.conversations, run.asked, sampling, run.seed)
-        archive.write(run, found, time.perf_counter() - began)
-    return found
+            asked = [run.asked for run in group]
+            made = answers_together(method.requests(archive.conversations, asked, group[0].seed), sampling)
+        seconds = (time.perf_counter() - began) / len(group)
+        for run, texts in zip(group, made, strict=True):
+            archive.write(run, texts, seconds)
+        return made
+    return [
+        _alone(method, run, archive, sampling) if texts is None else texts
+        for run, texts in zip(group, found, strict=True)
+    ]
+
+
+def _alone(method: Method, run: Run, archive: Archive, sampling: Sampling) -> list[str]:
+    """The answers of one run, made and left in the archive."""
+    began = time.perf_counter()
+    with torch.no_grad():
+        made = method.respond(archive.conversations, run.asked, sampling, run.seed)
+    archive.write(run, made, time.perf_counter() - began)
+    return made
 
 
 def score_all(

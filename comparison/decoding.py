@@ -8,6 +8,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import NamedTuple
 
 import torch
@@ -18,7 +19,7 @@ from decoding.conversation import Conversation
 from decoding.sampling import Sampling
 from mixture import Mixture
 
-BATCH = 216
+BATCH = 384
 """Requests side by side."""
 
 
@@ -41,28 +42,47 @@ class Request(NamedTuple):
 
 
 def answers(request: Request, sampling: Sampling) -> list[str]:
-    """Gives the text of one answer to each conversation.
+    """Gives the text of one answer to each conversation, as `answers_together`."""
+    return answers_together([request], sampling)[0]
+
+
+def answers_together(requests: Sequence[Request], sampling: Sampling) -> list[list[str]]:
+    """Gives the texts that answer each request; those of one mixture are decoded side by side.
 
     Args:
-        request: Who answers what.
+        requests: Who answers what.
         sampling: How tokens are drawn.
 
     Raises:
         ValueError: If a conversation and its answer do not fit the model's window.
     """
-    mixture, conversations = request.mixture, request.conversations
-    tempered = replace(sampling, temperature=sampling.temperature * request.tempering)
-    texts = [""] * len(conversations)
-    for places in batches(conversations):
-        input_ids, mask = mixture.encode([conversations[place] for place in places])  # (b, T)
-        generators = [_generator(drawn(*request.seed, conversations[place]), mixture) for place in places]
-        rollout = mixture.rollout(input_ids, mask, request.asked[places], tempered, generators)
+    alike: dict[tuple[int, float], list[int]] = {}
+    for place, request in enumerate(requests):
+        alike.setdefault((id(request.mixture), request.tempering), []).append(place)
+    texts: dict[int, list[str]] = {}
+    for places in alike.values():
+        texts |= zip(places, _decoded([requests[place] for place in places], sampling), strict=True)
+    return [texts[place] for place in range(len(requests))]
+
+
+def _decoded(requests: Sequence[Request], sampling: Sampling) -> list[list[str]]:
+    """The answers to requests of one mixture at one temperature."""
+    mixture = requests[0].mixture
+    tempered = replace(sampling, temperature=sampling.temperature * requests[0].tempering)
+    everybody = [(one, conversation) for one in requests for conversation in one.conversations]
+    asked = torch.cat([one.asked for one in requests])
+    texts = [""] * len(everybody)
+    for places in batches([conversation for _, conversation in everybody]):
+        input_ids, mask = mixture.encode([everybody[place][1] for place in places])  # (b, T)
+        seeds = (drawn(*everybody[place][0].seed, everybody[place][1]) for place in places)
+        rollout = mixture.rollout(input_ids, mask, asked[places], tempered, [_generator(one, mixture) for one in seeds])
         for place, tokens, counts in zip(places, rollout.tokens, rollout.mask.bool(), strict=True):
             text = mixture.tokenizer.decode(
                 tokens[counts], skip_special_tokens=True, clean_up_tokenization_spaces=False
             )
             texts[place] = str(text)
-    return texts
+    following = iter(texts)
+    return [list(islice(following, len(one.conversations))) for one in requests]
 
 
 class Decoded(ABC):
@@ -74,6 +94,12 @@ class Decoded(ABC):
     @abstractmethod
     def request(self, conversations: Sequence[Conversation], asked: Combination, seed: int) -> Request:
         """Gives what the mixture reads; arguments are those of `respond`."""
+
+    def requests(
+        self, conversations: Sequence[Conversation], preferences: Sequence[Combination], seed: int
+    ) -> list[Request]:
+        """Gives what is read under each preference, of one mixture where that can be."""
+        return [self.request(conversations, asked, seed) for asked in preferences]
 
     def respond(
         self, conversations: Sequence[Conversation], asked: Combination, sampling: Sampling, seed: int

@@ -65,7 +65,14 @@ class Tempered(Decoded):
 
     def request(self, conversations: Sequence[Conversation], asked: Combination, seed: int) -> Request:
         """Gives what the other method reads, to be drawn from cooler."""
-        return self.method.request(conversations, asked, seed)._replace(tempering=self.tempering)
+        return self.requests(conversations, [asked], seed)[0]
+
+    def requests(
+        self, conversations: Sequence[Conversation], preferences: Sequence[Combination], seed: int
+    ) -> list[Request]:
+        """Gives what the other method reads under each preference, to be drawn from cooler."""
+        theirs = self.method.requests(conversations, preferences, seed)
+        return [one._replace(tempering=self.tempering) for one in theirs]
 
 
 def lineup(

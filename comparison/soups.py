@@ -21,39 +21,36 @@ from experts.soup.check import Finding, checked
 from experts.soup.recipes import Recipe
 from mixture import Mixture
 
-POT = "soup"
-
 
 class Kitchen:
-    """One place on a mixture's base where one soup at a time is kept warm, for all methods that want one."""
+    """One place on a mixture's base where the soups of one method at a time are kept warm, for all that want some."""
 
     def __init__(self, mixture: Mixture) -> None:
         """Takes base and experts of a mixture."""
         self.bank, self._pot = mixture.bank, ExpertBank(mixture.bank.base)
-        self._mixture, self._dimension = mixture, Dimension(POT, "A soup.")
+        self._alone = replace(mixture.uniform("anchored"), reader=None)
         self._inside: tuple[object, ...] | None = None
 
-    def serve(self, recipe: Recipe, weights: Mapping[str, float]) -> Mixture:
-        """Gives the mixture whose only expert is this soup, good until the next call.
+    def serve(self, recipe: Recipe, weights: Sequence[Mapping[str, float]]) -> Mixture:
+        """Gives the mixture whose experts are these soups, good until the next call.
 
         Args:
             recipe: How to cook.
-            weights: Of each expert by name.
+            weights: For each soup those of its experts by name.
         """
-        wanted = (recipe.cook, tuple(sorted(weights.items())))
+        wanted = (recipe.cook, *(tuple(sorted(one.items())) for one in weights))
         if self._inside != wanted:
             with torch.no_grad():
-                self._fill(Adapter(*recipe.cook(self.bank, weights)))
+                self._fill([Adapter(*recipe.cook(self.bank, one)) for one in weights])
             self._inside = wanted
-        return replace(
-            self._mixture, bank=self._pot, dimensions=(self._dimension,), rule="anchored", pcm=None, reader=None
-        )
+        dimensions = tuple(Dimension(name, "A soup.") for name in self._pot.names)
+        return replace(self._alone, bank=self._pot, dimensions=dimensions)
 
-    def _fill(self, adapter: Adapter) -> None:
-        if POT in self._pot.names:
-            self._pot.replace(POT, adapter)
-        else:
-            self._pot.add(POT, adapter.config, adapter.state)
+    def _fill(self, soups: Sequence[Adapter]) -> None:
+        for name in list(self._pot.names):
+            self._pot.remove(name)
+        for number, soup in enumerate(soups):
+            self._pot.add(f"soup-{number}", soup.config, soup.state)
 
 
 class Soup(Decoded):
@@ -98,9 +95,19 @@ class Soup(Decoded):
         return max(found, key=lambda one: (math.isnan(one.error), one.error))
 
     def request(self, conversations: Sequence[Conversation], asked: Combination, seed: int) -> Request:
-        """Gives what the mixture reads."""
-        soup = self.kitchen.serve(self.recipe, self.weights(asked))
-        if self.phrase is not None:
-            texts = phrased(self.phrase, conversations, asked, seed)
-            conversations = [with_system(text, one) for text, one in zip(texts, conversations, strict=True)]
-        return Request(soup, conversations, torch.ones(len(conversations), 1), (seed, label(asked)))
+        """Gives what the soup reads."""
+        return self.requests(conversations, [asked], seed)[0]
+
+    def requests(
+        self, conversations: Sequence[Conversation], preferences: Sequence[Combination], seed: int
+    ) -> list[Request]:
+        """Gives what the soup of each preference reads, all of them side by side on one base."""
+        mixture = self.kitchen.serve(self.recipe, [self.weights(asked) for asked in preferences])
+        found = []
+        for asked, row in zip(preferences, torch.eye(len(preferences)), strict=True):
+            told = conversations
+            if self.phrase is not None:
+                texts = phrased(self.phrase, conversations, asked, seed)
+                told = [with_system(text, one) for text, one in zip(texts, conversations, strict=True)]
+            found.append(Request(mixture, told, row.expand(len(told), -1), (seed, label(asked))))
+        return found

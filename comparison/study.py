@@ -12,7 +12,7 @@ from rich.progress import Progress
 
 from comparison.archive import Archive, Run
 from comparison.cases import Case
-from comparison.chain import Draws, answered, runs
+from comparison.chain import Draws, answered, groups, runs
 from comparison.choices import Choice, Settings, choose
 from comparison.composed import Answered, always, best_single, composed, oracle
 from comparison.decoding import Decoded
@@ -183,9 +183,9 @@ class Study:
         """A method's answers and their worth at each temperature."""
         texts: dict[Run, list[str]] = {}
         scores: dict[Run, Scores] = {}
-        for run in runs(method, self.case.preferences, planned):
-            texts[run] = answered(method, run, archive, self.plan.max_new_tokens)
-            scores[run] = scorer.score(prompts, texts[run])
+        for group in groups(method, self.case.preferences, planned):
+            texts |= zip(group, answered(method, group, archive, self.plan.max_new_tokens), strict=True)
+            scores |= {run: scorer.score(prompts, texts[run]) for run in group}
         found = {}
         for temperature, seeds in planned.items():
             of = {

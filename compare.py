@@ -1,6 +1,6 @@
 """Compares every way of personalising an answer, and says in words and pictures which is best and how sure that is.
 
-    python compare.py                                       the shipped bundle, a few questions
+    python compare.py                                       the shipped bundle, the main methods, a few questions
     python compare.py --config configs/miniature/compare.yaml
     python compare.py --base MODEL --experts '{"warm": "DIR", "short": "DIR"}' --scorers '["classifier:DIR"]'
                       --prompts TEST.jsonl --validation OTHER.jsonl
@@ -30,7 +30,7 @@ from comparison.costs import TRAINED, peak_bytes, steps_behind
 from comparison.decoding import Decoded
 from comparison.fronts import front, sweep
 from comparison.judged import win_rates
-from comparison.lineup import Entry, lineup, only
+from comparison.lineup import Entry, lineup, only, some_of
 from comparison.other_controllers import PREFIX, other_controllers
 from comparison.page import show
 from comparison.roles import language_judge, remembering, roles
@@ -45,7 +45,8 @@ from comparison.trained import trained
 from comparison.yardsticks import BestOf, Demonstrations, InContext
 from experts.names import listed
 
-QUICK = ("base", "prompt-preference", "soup-uniform", "fixed-*", "pcm-*")
+QUICK = ("base", "prompt-preference", "soup-uniform", "fixed-logit", "fixed-anchored", "pcm-*")
+MAIN = (*QUICK, "prompt-*", "soup-best", "static-pcm", "specialist")
 QUICK_QUESTIONS = (8, 4)
 BEST_OF = 8
 TEMPERATURES = (1.0, 0.5, 0.0)
@@ -89,7 +90,7 @@ def compare(
         experts: PEFT folder or hub id of each of its experts, by the name of its dimension.
         opposites: The other pole of each of your dimensions that has one, by name.
         rule: The mixing rule of the tempered mixture of your own experts.
-        methods: Names or patterns, such as base,soup-*; all if not given.
+        methods: Names or patterns, such as base,soup-*, or * for all; the main ones if not given.
         preferences: Names of dimensions joined by +, such as friendly=0.5+concise; one pole of each axis in every way
             if not given.
         sweeps: Two or three dimensions joined by +, such as friendly+concise, of which more and less is asked for, all
@@ -134,7 +135,7 @@ def compare(
     everything = _lineup(case, chooser, max_new_tokens) + trained(case.mixture, case.phrase, specialists, policy)
     everything += other_controllers(None if base else bundle, controllers or {}, [entry.name for entry in everything])
     _require_trained(gradient_steps or {}, everything)
-    entries = only(everything, listed(methods) or (_quick(case) if quick else None))
+    entries = only(everything, listed(methods) or some_of(everything, QUICK if quick else MAIN))
     held = _reference(entries, reference)
     tested, validated = _archives(case, plan, choosing, output)
     study = Study(case, plan, judge, chooser, tested, validated, bars())
@@ -211,11 +212,6 @@ def _lineup(case: Case, chooser: Scorer | None, max_new_tokens: int) -> list[Ent
     controlled = case.mixture.pcm is not None and others
     static = StaticSoup(case.mixture, others, max_new_tokens) if controlled else None
     return lineup(case.mixture, case.phrase, case.held_out, best, shown, static)
-
-
-def _quick(case: Case) -> list[str]:
-    """The few methods of a quick look."""
-    return [one for one in QUICK if one != "pcm-*" or case.mixture.pcm is not None]
 
 
 def _archives(case: Case, plan: Plan, choosing: str | None, output: Path) -> tuple[Archive, Archive]:

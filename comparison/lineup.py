@@ -128,16 +128,19 @@ def controlled(name: str, method: Mixed, note: str) -> Entry:
     return Entry(name, lambda settings: method, note=note, cost=costs(method.mixture)["controlled"], graded=True)
 
 
-def only(entries: Sequence[Entry], patterns: Sequence[str] | None) -> list[Entry]:
-    """Gives the entries whose names are given or match a pattern such as `soup-*`; all without patterns.
+def some_of(entries: Sequence[Entry], patterns: Sequence[str]) -> list[str]:
+    """Gives those of the patterns that some entry matches."""
+    return [pattern for pattern in patterns if any(fnmatchcase(entry.name, pattern) for entry in entries)]
+
+
+def only(entries: Sequence[Entry], patterns: Sequence[str]) -> list[Entry]:
+    """Gives the entries whose names are given or match a pattern such as `soup-*`.
 
     Raises:
         ValueError: If a pattern matches nothing.
     """
-    if patterns is None:
-        return list(entries)
     names = [entry.name for entry in entries]
-    if idle := [pattern for pattern in patterns if not any(fnmatchcase(name, pattern) for name in names)]:
+    if idle := sorted({*patterns} - {*some_of(entries, patterns)}):
         raise ValueError(f"methods must be among {', '.join(names)} or patterns of them, got {', '.join(idle)}")
     return [entry for entry in entries if any(fnmatchcase(entry.name, pattern) for pattern in patterns)]
 

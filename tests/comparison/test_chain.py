@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -5,9 +6,14 @@ import pytest
 from rich.progress import Progress
 from scripted import PREFERENCES, PROMPTS, Echo
 
+import comparison.chain as chain
 from comparison.archive import Archive, Run
 from comparison.chain import answer_all, draws, runs, score_all
+from comparison.decoding import Request
+from comparison.methods import Mixed
 from comparison.scorers import Scores
+from decoding.sampling import Sampling
+from mixture import Mixture
 
 PLANNED = draws(2)
 
@@ -51,6 +57,27 @@ def test_an_interrupted_comparison_goes_on_where_it_stopped(tmp_path: Path):
     files = sorted(path.relative_to(tmp_path / "once") for path in (tmp_path / "once").rglob("*.jsonl"))
     assert len(files) == 6
     assert all((tmp_path / "once" / name).read_bytes() == (tmp_path / "twice" / name).read_bytes() for name in files)
+
+
+def test_what_was_decoded_together_is_decoded_together_again_if_some_of_it_is_missing(
+    mixture: Mixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    kept, method = archive(tmp_path), Mixed("pcm", mixture)
+    group = [Run("pcm", asked, 1.0, 0) for asked in (("friendly",), ("concise",), ("friendly", "concise"))]
+    first = chain.answered(method, group, kept, 8)
+    assert [kept.read(run) for run in group] == first
+    asked: list[int] = []
+    together = chain.answers_together
+
+    def counting(requests: Sequence[Request], sampling: Sampling) -> list[list[str]]:
+        asked.append(len(requests))
+        return together(requests, sampling)
+
+    monkeypatch.setattr(chain, "answers_together", counting)
+    assert chain.answered(method, group, kept, 8) == first
+    (kept.folder / group[1].path).unlink()
+    assert chain.answered(method, group, kept, 8) == first
+    assert asked == [3]
 
 
 def test_each_answer_is_scored_under_its_preference_temperature_and_seed(tmp_path: Path):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from comparison.decoding import Request, answers, batches, drawn
+from comparison.decoding import Request, answers, answers_together, batches, drawn
 from decoding.sampling import Sampling
 from mixture import Mixture
 
@@ -21,6 +21,17 @@ def test_an_answer_is_the_same_alone_and_among_others(mixture: Mixture):
     assert together[1:] == alone
     assert together[:1] == answers(Request(mixture, [LONG], ASKED[:1], (0,)), sampling)
     assert together != answers(everybody._replace(seed=(1,)), sampling)
+
+
+def test_requests_of_several_mixtures_and_temperatures_are_answered_as_alone(mixture: Mixture):
+    sampling = Sampling(temperature=1.0, max_new_tokens=12)
+    plain = Request(mixture, SHORT, ASKED, (0,))
+    others = [plain._replace(mixture=mixture.uniform()), plain._replace(seed=(1,)), plain._replace(tempering=0.5)]
+    longer = Request(mixture, [LONG], ASKED[1:2], (0,))
+    everything = [plain, *others, longer]
+    together = answers_together(everything, sampling)
+    assert together == [answers(one, sampling) for one in everything]
+    assert len({tuple(texts) for texts in together}) == 5
 
 
 def test_a_prompt_that_leaves_no_room_is_refused_before_anything_is_decoded(mixture: Mixture):

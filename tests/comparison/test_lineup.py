@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from comparison.decoding import Decoded, answers_together
 from comparison.lineup import Tempered, keyed, lineup
 from comparison.methods import Mixed
 from comparison.soups import Soup
@@ -94,6 +95,15 @@ def test_every_soup_answers_otherwise_than_the_others_and_as_before_after_them(m
         found = tuple(method.respond(QUESTIONS, ("friendly", "concise"), GREEDY, 0))
         assert answers.setdefault(name, found) == found
     assert len(set(answers.values())) == len(SOUPS)
+
+
+def test_under_all_preferences_together_every_method_answers_as_under_each(mixture: Mixture):
+    preferences = [("friendly", "concise"), ("unfriendly", "concise"), ("friendly",)]
+    for entry in lines(mixture, StaticSoup(mixture, QUESTIONS, 16)):
+        method = entry.make(entry.start)
+        if isinstance(method, Decoded) and method.listens:
+            together = answers_together(method.requests(QUESTIONS, preferences, 0), GREEDY)
+            assert together == [method.respond(QUESTIONS, asked, GREEDY, 0) for asked in preferences], entry.name
 
 
 def test_a_prompted_soup_reads_the_preference_too(mixture: Mixture):

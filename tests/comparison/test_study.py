@@ -10,7 +10,7 @@ from scripted import PROMPTS
 from scripted_study import Likes, Worth, entries, reported, study
 
 from comparison.judged import win_rates
-from comparison.lineup import Entry, only
+from comparison.lineup import Entry, only, some_of
 from comparison.remembered import Remembered
 from comparison.study import BEST_SINGLE, ORACLE, Plan
 from comparison.study_page import html_page, page
@@ -166,7 +166,8 @@ def test_a_broken_soup_is_called_so(tmp_path: Path):
 
 def test_methods_are_picked_by_patterns():
     assert [one.name for one in only(entries(), ["expert-*", "base"])] == ["base", "expert-a", "expert-b"]
-    assert len(only(entries(), None)) == 4
+    assert len(only(entries(), ["*"])) == 4
+    assert some_of(entries(), ["pcm-*", "expert-*", "base"]) == ["expert-*", "base"]
     with pytest.raises(ValueError, match=r"methods must be among base, .* got stew-\*"):
         only(entries(), ["base", "stew-*"])
 

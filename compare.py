@@ -14,7 +14,7 @@ is chosen on validation questions by learned rewards, never by the judge; (3) in
 correction over all pairs, differences at equal length.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,12 +26,12 @@ from comparison.cases import Case, case_of, require_preferences, with_preference
 from comparison.chain import runs
 from comparison.combinations import Combination, label
 from comparison.command import bars, command_parser, exit_status
-from comparison.costs import TRAINED, peak_bytes, steps_behind
+from comparison.costs import measured
 from comparison.decoding import Decoded
 from comparison.fronts import front, sweep
 from comparison.judged import win_rates
 from comparison.lineup import Entry, lineup, only, some_of
-from comparison.other_controllers import PREFIX, other_controllers
+from comparison.other_controllers import other_controllers
 from comparison.page import show
 from comparison.roles import language_judge, remembering, roles
 from comparison.scorers import Scorer
@@ -132,21 +132,22 @@ def compare(
     judging, choosing = roles(case, listed(scorers))
     judge = remembering(judging, case, output, max_new_tokens)
     chooser = None if choosing is None else remembering(choosing, case, output, max_new_tokens)
-    everything = _lineup(case, chooser, max_new_tokens) + trained(case.mixture, case.phrase, specialists, policy)
+    tested, validated = _archives(case, plan, choosing, output)
+    everything = _lineup(case, chooser, validated, max_new_tokens)
+    everything += trained(case.mixture, case.phrase, specialists, policy)
     everything += other_controllers(None if base else bundle, controllers or {}, [entry.name for entry in everything])
     _require_trained(gradient_steps or {}, everything)
     entries = only(everything, listed(methods) or some_of(everything, QUICK if quick else MAIN))
     held = _reference(entries, reference)
-    tested, validated = _archives(case, plan, choosing, output)
+    _require_graded(entries, sweeping)
     study = Study(case, plan, judge, chooser, tested, validated, bars())
     with study.progress:
         results = study.run(entries)
         fronts = {label(swept): _front(study, swept, entries, results, held) for swept in sweeping}
         rates = None if spoken is None else win_rates(results, held, case.prompts, spoken, study.progress)
     costs = _costs(entries, results, tested, gradient_steps or {})
-    report = study_report(
-        results, entries, case.mixture.names, held, _settings(case, plan, judging, choosing), _counter(case), costs
-    )
+    settings = _settings(case, plan, judging, choosing)
+    report = study_report(results, entries, case.mixture.names, held, settings, costs)
     report["fronts"] = fronts
     report["language_judge"] = None if rates is None else {"model": judge_model, "win_rates": rates}
     write(report, results, case, output)
@@ -160,23 +161,30 @@ def _front(study: Study, swept: Combination, entries: list[Entry], results: Resu
     return front(between.swept(graded, results.choices), swept, reference)
 
 
+def _require_graded(entries: list[Entry], sweeping: Sequence[Combination]) -> None:
+    """Refuses sweeps that nobody would hear."""
+    if sweeping and not any(entry.graded for entry in entries):
+        raise ValueError(f"sweeps need a method that hears half a wish, got {', '.join(one.name for one in entries)}")
+
+
 def _require_trained(steps: dict[str, int], everything: list[Entry]) -> None:
     """Refuses gradient steps of what nobody trained."""
-    known = [*TRAINED, *(entry.name for entry in everything if entry.name.startswith(PREFIX))]
+    known = sorted({part for entry in everything if entry.cost for part in entry.cost.trained})
     if unknown := [part for part in steps if part not in known]:
         raise ValueError(f"gradient_steps must be those of {', '.join(known)}, got {', '.join(unknown)}")
 
 
-def _costs(entries: list[Entry], results: Results, tested: Archive, steps: dict[str, int]) -> dict[str, dict[str, int]]:
-    """What cannot be read off answers: memory and training."""
-    found: dict[str, dict[str, int]] = {}
+def _costs(entries: list[Entry], results: Results, tested: Archive, steps: dict[str, int]) -> dict[str, Report]:
+    """What cannot be read off answers: time, memory and training."""
+    found: dict[str, Report] = {}
     for entry in entries:
-        trained = steps_behind(entry.cost, steps)
-        found[entry.name] = {} if trained is None else {"gradient_steps": trained}
+        if entry.cost is None:
+            continue
+        found[entry.name] = {**entry.cost.as_dict(), "gradient_steps": entry.cost.steps(steps)}
         method = entry.make(results.structure(entry.name))
         if isinstance(method, Decoded):
             run = next(runs(method, list(results.chosen(entry.name).texts), {results.temperature(entry.name): [0]}))
-            found[entry.name]["peak_bytes"] = peak_bytes(method, run, tested)
+            found[entry.name] |= measured(method, entry.cost, run, tested)
     return found
 
 
@@ -196,21 +204,15 @@ def _settings(case: Case, plan: Plan, judging: str, choosing: str | None) -> dic
     }
 
 
-def _counter(case: Case) -> Callable[[str], int]:
-    """What counts the tokens of a text."""
-    tokenizer = case.mixture.tokenizer
-    return lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
-def _lineup(case: Case, chooser: Scorer | None, max_new_tokens: int) -> list[Entry]:
+def _lineup(case: Case, chooser: Scorer | None, validated: Archive, max_new_tokens: int) -> list[Entry]:
     """Everything that the case can be compared in."""
     best = None if chooser is None else BestOf(case.mixture, chooser, BEST_OF)
     shown = None
     if best is not None and case.demonstrations:
         shown = InContext(case.mixture, Demonstrations(best, case.demonstrations, max_new_tokens), max_new_tokens)
-    others = [one.messages for one in case.validation]
-    controlled = case.mixture.pcm is not None and others
-    static = StaticSoup(case.mixture, others, max_new_tokens) if controlled else None
+    static = None
+    if case.mixture.pcm is not None and case.validation:
+        static = StaticSoup(case.mixture, validated, max_new_tokens)
     return lineup(case.mixture, case.phrase, case.held_out, best, shown, static)
 
 

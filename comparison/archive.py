@@ -82,7 +82,7 @@ class Archive:
         return [row["answer"] for row in rows]
 
     def noted(self, run: Run, what: str) -> Any:
-        """Gives what was noted down of a run, such as its `seconds`, None where nothing was."""
+        """Gives what was noted down of a run, such as its `nats`, None where nothing was."""
         path = (self.folder / run.path).with_suffix(f".{what}")
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
@@ -90,16 +90,13 @@ class Archive:
         """Notes something down of a run, as plain data."""
         _write_whole((self.folder / run.path).with_suffix(f".{what}"), [json.dumps(value) + "\n"])
 
-    def write(self, run: Run, answers: Sequence[str], seconds: float | None = None) -> None:
+    def write(self, run: Run, answers: Sequence[str]) -> None:
         """Writes the answers of a run (N), beside their place first, so that a half-written file never takes it.
 
         Args:
             run: Whose answers they are.
             answers: One to each question.
-            seconds: How long they took.
         """
-        if seconds is not None:
-            self.note(run, "seconds", round(seconds, 3))
         pairs = zip(self.conversations, answers, strict=True)
         lines = [json.dumps({"messages": list(one), "answer": text}, ensure_ascii=False) + "\n" for one, text in pairs]
         _write_whole(self.folder / run.path, lines)

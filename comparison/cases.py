@@ -139,8 +139,8 @@ def with_questions(
     """
     found = replace(
         case,
-        prompts=(read_questions(prompts) if prompts else list(case.prompts))[: limits[0]],
-        validation=(read_questions(validation) if validation else [] if prompts else list(case.validation))[
+        prompts=(read_questions(prompts, limits[0]) if prompts else list(case.prompts))[: limits[0]],
+        validation=(read_questions(validation, limits[1]) if validation else [] if prompts else list(case.validation))[
             : limits[1]
         ],
         demonstrations=[] if prompts else case.demonstrations,

@@ -4,7 +4,6 @@ Knows the order of things: which runs there are, that finished ones are not done
 Does not know how an answer is made, how it is judged or how numbers are shown.
 """
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 
@@ -13,7 +12,7 @@ from rich.progress import Progress
 
 from comparison.archive import Archive, Run
 from comparison.combinations import Combination
-from comparison.decoding import Decoded, answers_together
+from comparison.decoding import Decoded, answers_together, in_parts
 from comparison.methods import Method
 from comparison.outcomes import Outcome
 from comparison.scorers import Scorer
@@ -78,29 +77,30 @@ def answer_all(
         progress.advance(bar, per_run * len(group))
 
 
+@torch.no_grad()
 def answered(method: Method, group: Sequence[Run], archive: Archive, max_new_tokens: int) -> list[list[str]]:
     """Gives the answers of some runs (N each), from the archive where they are finished, else made and left there.
 
-    What one mixture answers is decoded together. If anything of that is missing all of it is made again: who stands
-    beside an answer must not depend on when somebody interrupted.
+    What one mixture answers is decoded together. If anything of that is missing all of it is decoded again, for who
+    stands beside an answer must not depend on when somebody interrupted; what is there stays as it is.
 
     Args:
         method: Answers.
         group: Runs of it that differ in the preference alone.
-        archive: Has the questions, gets the answers and the seconds that they took.
+        archive: Has the questions, gets the answers.
         max_new_tokens: The most tokens of an answer.
     """
     found = [archive.read(run) for run in group]
     sampling = Sampling(temperature=group[0].temperature, max_new_tokens=max_new_tokens)
     if isinstance(method, Decoded) and any(texts is None for texts in found):
-        began = time.perf_counter()
-        with torch.no_grad():
-            asked = [run.asked for run in group]
-            made = answers_together(method.requests(archive.conversations, asked, group[0].seed), sampling)
-        seconds = (time.perf_counter() - began) / len(group)
-        for run, texts in zip(group, made, strict=True):
-            archive.write(run, texts, seconds)
-        return made
+        made: list[list[str]] = []
+        for part in in_parts([run.asked for run in group], method.at_once):
+            requests = method.requests(archive.conversations, part, group[0].seed)
+            made += answers_together(requests, sampling)
+        kept = [new if old is None else old for old, new in zip(found, made, strict=True)]
+        for run, texts in zip(group, kept, strict=True):
+            archive.write(run, texts)
+        return kept
     return [
         _alone(method, run, archive, sampling) if texts is None else texts
         for run, texts in zip(group, found, strict=True)
@@ -109,10 +109,8 @@ def answered(method: Method, group: Sequence[Run], archive: Archive, max_new_tok
 
 def _alone(method: Method, run: Run, archive: Archive, sampling: Sampling) -> list[str]:
     """The answers of one run, made and left in the archive."""
-    began = time.perf_counter()
-    with torch.no_grad():
-        made = method.respond(archive.conversations, run.asked, sampling, run.seed)
-    archive.write(run, made, time.perf_counter() - began)
+    made = method.respond(archive.conversations, run.asked, sampling, run.seed)
+    archive.write(run, made)
     return made
 
 

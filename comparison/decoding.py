@@ -1,6 +1,6 @@
 """From conversations to texts, many at once: the one loop that serves every method.
 
-Knows a mixture and how to batch. Does not know what is mixed, asked for or scored.
+Knows a mixture and how to batch. Does not know what an answer is worth.
 """
 
 import hashlib
@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,8 +19,12 @@ from decoding.conversation import Conversation
 from decoding.sampling import Sampling
 from mixture import Mixture
 
+T = TypeVar("T")
+
 BATCH = 384
-"""Requests side by side."""
+"""Requests side by side, at most."""
+NUMBERS = 2**27
+"""Log-probabilities that are held at once, at most: half a gigabyte, of which a step makes some copies."""
 
 
 class Request(NamedTuple):
@@ -72,10 +76,10 @@ def _decoded(requests: Sequence[Request], sampling: Sampling) -> list[list[str]]
     everybody = [(one, conversation) for one in requests for conversation in one.conversations]
     asked = torch.cat([one.asked for one in requests])
     texts = [""] * len(everybody)
-    for places in batches([conversation for _, conversation in everybody]):
+    for places in batches([conversation for _, conversation in everybody], wide(mixture)):
         input_ids, mask = mixture.encode([everybody[place][1] for place in places])  # (b, T)
-        seeds = (drawn(*everybody[place][0].seed, everybody[place][1]) for place in places)
-        rollout = mixture.rollout(input_ids, mask, asked[places], tempered, [_generator(one, mixture) for one in seeds])
+        generators = [_generator(drawn(*everybody[place][0].seed, everybody[place][1]), mixture) for place in places]
+        rollout = mixture.rollout(input_ids, mask, asked[list(places)], tempered, generators)
         for place, tokens, counts in zip(places, rollout.tokens, rollout.mask.bool(), strict=True):
             text = mixture.tokenizer.decode(
                 tokens[counts], skip_special_tokens=True, clean_up_tokenization_spaces=False
@@ -90,6 +94,9 @@ class Decoded(ABC):
 
     name: str
     listens: bool
+
+    at_once: int | None = None
+    """How many preferences `requests` may be asked for together; None is any number."""
 
     @abstractmethod
     def request(self, conversations: Sequence[Conversation], asked: Combination, seed: int) -> Request:
@@ -108,11 +115,28 @@ class Decoded(ABC):
         return answers(self.request(conversations, asked, seed), sampling)
 
 
-def batches(conversations: Sequence[Conversation]) -> list[list[int]]:
+def wide(mixture: Mixture, tokens: int = 1) -> int:
+    """Gives how many requests can stand side by side in memory.
+
+    Args:
+        mixture: Has so many log-probabilities at each token: one for each word and reader.
+        tokens: Of each request that are read at once with all their log-probabilities.
+    """
+    words = mixture.bank.base.config.get_text_config().vocab_size
+    return max(1, min(BATCH, NUMBERS // (tokens * words * (len(mixture.names) + 1))))
+
+
+def batches(conversations: Sequence[Conversation], width: int = BATCH) -> list[Sequence[int]]:
     """Gives the places of the conversations that are answered together: short with short, to save padding."""
     turns = {len(conversation) for conversation in conversations}
     alike = [[place for place, one in enumerate(conversations) if len(one) == count] for count in sorted(turns)]
-    return [group[start : start + BATCH] for group in alike for start in range(0, len(group), BATCH)]
+    return [part for group in alike for part in in_parts(group, width)]
+
+
+def in_parts(whole: Sequence[T], most: int | None) -> list[Sequence[T]]:
+    """Gives the parts, in their order and of at most so many; None is no limit."""
+    size = most or max(1, len(whole))
+    return [whole[start : start + size] for start in range(0, len(whole), size)]
 
 
 def drawn(*parts: object) -> int:

@@ -1,4 +1,4 @@
-"""How far from the base a method goes to please: nats of KL(method‖base) in each of its answers.
+"""How far from the base a method goes, sharpening included: nats of KL(method‖base) in each of its answers.
 
 Knows what a mixture reads and says, and where that is kept. Does not know what an answer is worth.
 """
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from comparison.archive import Archive, Run
 from comparison.combinations import Combination
-from comparison.decoding import Decoded, Request
+from comparison.decoding import Decoded, Request, wide
 from comparison.methods import without_experts
 from comparison.outcomes import Array
 from decoding.answered import Answered
@@ -19,8 +19,6 @@ from decoding.conversation import Conversation
 from experts.prompts import answered
 from mixture import Mixture
 
-BATCH = 24
-"""Answers that are read together: every reader has a number for each word at each token."""
 MEASURED = 24
 """Questions whose answers are measured."""
 
@@ -77,12 +75,12 @@ def nats(
         longest: An answer of as many tokens was cut off: it has no end.
     """
     cool = temperature * request.tempering
-    parts = []
-    for start in range(0, len(texts), BATCH):
-        rows = slice(start, start + BATCH)
+    parts, width = [], wide(request.mixture, longest + 1)
+    for start in range(0, len(texts), width):
+        rows = slice(start, start + width)
         told = _told(request.mixture, request.conversations[rows], texts[rows], longest)
         plain = _told(request.mixture, conversations[rows], texts[rows], longest)
-        base = _said(without_experts(request.mixture), plain, torch.zeros(len(plain.input_ids), 0))
+        base = _said(without_experts(request.mixture), plain, plain.input_ids.new_zeros(len(plain.input_ids), 0))
         ours = _said(request.mixture, told, request.asked[rows])  # (b, R, V)
         if cool > 0:
             ours = (ours / cool).log_softmax(dim=-1)
@@ -96,17 +94,18 @@ def nats(
 def _told(mixture: Mixture, conversations: Sequence[Conversation], texts: Sequence[str], longest: int) -> Answered:
     """Conversations with their answers as tokens."""
     turns = [[dict(turn) for turn in one] for one in conversations]
-    return answered(mixture.tokenizer, turns, texts, longest)
+    return Answered(*(part.to(mixture.bank.base.device) for part in answered(mixture.tokenizer, turns, texts, longest)))
 
 
 def _said(mixture: Mixture, told: Answered, asked: Tensor) -> Tensor:
     """The mixture's log-probabilities of every token of the answers, which end together (b, R, V)."""
     width = int(told.answer_lengths.max())
-    reading = mixture.read(told.input_ids, told.attention_mask, asked, logits_to_keep=width + 1)
-    return mixture.mix(reading, asked)[0][:, :-1]
+    wanted = asked.to(told.input_ids.device)
+    reading = mixture.read(told.input_ids, told.attention_mask, wanted, logits_to_keep=width + 1)
+    return mixture.mix(reading, wanted)[0][:, :-1]
 
 
 def _inside(told: Answered) -> Tensor:
     """Where a token of the answer stands, among the last ones that the longest answer has (b, R)."""
     width = int(told.answer_lengths.max())
-    return torch.arange(width, 0, -1) <= told.answer_lengths[:, None]
+    return torch.arange(width, 0, -1, device=told.answer_lengths.device) <= told.answer_lengths[:, None]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from comparison.choices import Settings
 from comparison.combinations import Combination
-from comparison.costs import Cost, costs
+from comparison.costs import CONTROLLER, EXPERTS, Cost, costs
 from comparison.decoding import Decoded, Request
 from comparison.methods import Base, Expert, Method, Mixed, MixedByText, PromptPreference, controlled_name
 from comparison.phrasing import Phrase
@@ -41,7 +41,7 @@ class Entry:
         grid: Candidates of each setting, in the order of the search.
         start: Value of each setting before anything is chosen.
         note: What it is, where the name does not say it.
-        cost: What it needs, as `costs` tells it.
+        cost: What it needs, where that is known.
         soup: Gives the soup behind it for its settings, where there is one: reports check it.
         graded: Whether half a wish is something else to it than a whole one: fronts are drawn of such lines.
     """
@@ -51,7 +51,7 @@ class Entry:
     grid: Mapping[str, Sequence[float]] = field(default_factory=dict)
     start: Settings = field(default_factory=dict)
     note: str = ""
-    cost: Cost = field(default_factory=dict)
+    cost: Cost | None = None
     soup: Callable[[Settings], Soup] | None = None
     graded: bool = False
 
@@ -99,9 +99,9 @@ def lineup(
         _fixed(PromptPreference(mixture, phrase), "the base, told what is preferred", plain["base"]),
     ]
     if shown is not None:
-        entries.append(_fixed(shown, "the base, shown answers as the preference wants them", plain["base"]))
+        entries.append(_fixed(shown, "the base, shown answers as the preference wants them", plain["chosen"]))
     if best is not None:
-        cost = {**plain["base"], "readers": best.count}
+        cost = replace(plain["chosen"], readers=str(best.count))
         entries.append(_fixed(best, f"the best of {best.count} answers of the base by learned reward", cost))
     entries += [_fixed(Expert(mixture, name), "one expert alone", plain["soup"]) for name in mixture.names]
     entries += _soups(mixture, phrase, plain["soup"])
@@ -109,23 +109,25 @@ def lineup(
     if mixture.pcm is not None:
         name = controlled_name(mixture)
         entries.append(controlled(name, Mixed(name, mixture), "mixed as the controller says"))
-        entries += [_fixed(one, one.note, plain["controlled"]) for one in spared(mixture)]
-        entries += [_static(static, plain)] if static is not None else []
+        entries += [_fixed(one, one.note, plain["spared"]) for one in spared(mixture)]
+        entries += [_static(static, plain["static"])] if static is not None else []
         if mixture.reader is not None:
             spoken = MixedByText("pcm-text", mixture, held_out)
-            entries.append(_fixed(spoken, "the same, asked in words", plain["controlled"]))
+            entries.append(_fixed(spoken, "the same, asked in words", plain["spoken"]))
     return entries
 
 
-def controlled(name: str, method: Mixed, note: str) -> Entry:
+def controlled(name: str, method: Mixed, note: str, controller: str = CONTROLLER) -> Entry:
     """Gives the line of a mixture with a controller.
 
     Args:
         name: What reports call it.
         method: Answers; its own name tells archives one bundle from another.
         note: What it is.
+        controller: What its controller is called where the optimiser's steps are told.
     """
-    return Entry(name, lambda settings: method, note=note, cost=costs(method.mixture)["controlled"], graded=True)
+    cost = replace(costs(method.mixture)["controlled"], trained=(EXPERTS, controller))
+    return Entry(name, lambda settings: method, note=note, cost=cost, graded=True)
 
 
 def some_of(entries: Sequence[Entry], patterns: Sequence[str]) -> list[str]:
@@ -183,11 +185,10 @@ def _soup_maker(name: str, kitchen: Kitchen, recipe: str, phrase: Phrase | None)
     return make
 
 
-def _static(soup: StaticSoup, plain: Mapping[str, Cost]) -> Entry:
-    """The soup of a controller's mean weights: it is served like a soup, and trained like a controller."""
-    cost = {**plain["controlled"], "readers": plain["soup"]["readers"]}
+def _static(soup: StaticSoup, cost: Cost) -> Entry:
+    """The soup of a controller's mean weights."""
     note = "the exact soup of the controller's mean weights"
-    return Entry(soup.name, lambda settings: soup, note=note, cost=cost, soup=lambda settings: soup)
+    return Entry(soup.name, lambda settings: soup, note=note, cost=cost, soup=lambda settings: soup, graded=True)
 
 
 def _mixtures(mixture: Mixture, cost: Cost) -> Iterator[Entry]:
@@ -213,7 +214,7 @@ def _tuned(mixture: Mixture, settings: Settings) -> Mixed:
     factors = torch.tensor([settings["scale"] * settings[f"share {name}"] for name in mixture.names])  # (K,)
 
     def rule(base_logprobs: Tensor, expert_logprobs: Tensor, log_weights: Tensor) -> Tensor:
-        return anchored(base_logprobs, expert_logprobs, log_weights + factors.log())
+        return anchored(base_logprobs, expert_logprobs, log_weights + factors.to(log_weights).log())
 
     return Mixed(keyed("fixed-best", settings), mixture.uniform(rule))
 

@@ -4,10 +4,8 @@ Knows bundles. Does not know how a controller was trained.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 
 from comparison.controllers.family import Family
-from comparison.costs import EXPERTS
 from comparison.lineup import Entry, controlled
 
 PREFIX = "pcm-"
@@ -32,8 +30,5 @@ def other_controllers(bundle: str | None, controllers: Mapping[str, str], taken:
     if wrong := [name for name in controllers if not name.startswith(PREFIX) or name in taken]:
         raise ValueError(f"a controller's name must begin with {PREFIX} and be no other method's, got {wrong[0]}")
     methods = Family.read({bundle: bundle, **controllers}).methods()
-    found = []
-    for name, where in controllers.items():
-        line = controlled(name, methods[name], f"mixed as the controller in {where} says")
-        found.append(replace(line, cost={**line.cost, "trained": [EXPERTS, name]}))
-    return found
+    note = "mixed as the controller in {} says"
+    return [controlled(name, methods[name], note.format(where), name) for name, where in controllers.items()]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from comparison.marked import exit_status_of, keep, rewrite
 from comparison.study_page import summary
+from comparison.study_pictures import flat_fronts
 
 SECTION = "results"
 KEPT = ("report.json", "report.md", "utility.png")
@@ -35,7 +36,8 @@ def update_readme(
         ValueError: If the README has no section of results.
     """
     if take is not None and not check:
-        keep((*(take / name for name in KEPT), *sorted(take.glob("front-*.png"))), report.parent)
+        fronts = flat_fronts(json.loads((take / report.name).read_text(encoding="utf-8")))
+        keep((take / name for name in (*KEPT, *(f"front-{swept}.png" for swept in fronts))), report.parent)
     return rewrite(readme, SECTION, summary(json.loads(report.read_text(encoding="utf-8"))), check)
 
 

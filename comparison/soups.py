@@ -21,6 +21,9 @@ from experts.soup.check import Finding, checked
 from experts.soup.recipes import Recipe
 from mixture import Mixture
 
+ROOM = 2**31
+"""Bytes of the soups that stand beside each other, at most."""
+
 
 class Kitchen:
     """One place on a mixture's base where the soups of one method at a time are kept warm, for all that want some."""
@@ -30,6 +33,8 @@ class Kitchen:
         self.bank, self._pot = mixture.bank, ExpertBank(mixture.bank.base)
         self._alone = replace(mixture.uniform("anchored"), reader=None)
         self._inside: tuple[object, ...] | None = None
+        largest = 2 * sum(parameter.nbytes for parameter in mixture.bank.base.parameters())  # of full rank
+        self.room = max(1, ROOM // largest)
 
     def serve(self, recipe: Recipe, weights: Sequence[Mapping[str, float]]) -> Mixture:
         """Gives the mixture whose experts are these soups, good until the next call.
@@ -79,6 +84,7 @@ class Soup(Decoded):
         """
         self.name, self.kitchen, self.recipe = name, kitchen, recipe
         self.scale, self.shares, self.phrase = scale, dict(shares or {}), phrase
+        self.at_once = kitchen.room
 
     def weights(self, asked: Combination) -> dict[str, float]:
         """Gives the weight of each asked expert."""

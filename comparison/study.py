@@ -12,7 +12,7 @@ from rich.progress import Progress
 
 from comparison.archive import Archive, Run
 from comparison.cases import Case
-from comparison.chain import Draws, answered, groups, runs
+from comparison.chain import Draws, answered, groups
 from comparison.choices import Choice, Settings, choose
 from comparison.composed import Answered, always, best_single, composed, oracle
 from comparison.decoding import Decoded
@@ -68,13 +68,11 @@ class Results:
     Args:
         records: Answers and their worth by method and temperature.
         choices: What was chosen for each method, its temperature among it.
-        seconds: Decoding time of each method at its chosen temperature, where it was measured.
         nats: From the base, of each method's answers to the first questions (N', P, S), where one mixture made them.
     """
 
     records: Records
     choices: Mapping[str, Choice]
-    seconds: Mapping[str, float] = field(default_factory=dict)
     nats: Mapping[str, Array] = field(default_factory=dict)
 
     def structure(self, name: str) -> Settings:
@@ -117,19 +115,16 @@ class Study:
         choices = self._choices(entries)
         bar = self.progress.add_task("answering", total=len(entries))
         records: Records = {}
-        seconds: dict[str, float] = {}
         everywhere = self.plan.draws(self.plan.temperatures, self.plan.seeds)
         for entry in entries:
             self.progress.update(bar, description=f"answering: {entry.name}")
             method = entry.make(structure(choices[entry.name].settings))
             records[entry.name] = self._answered(method, self.tested, self.case.prompts, everywhere, self.judge)
-            temperature = choices[entry.name].settings[TEMPERATURE]
-            seconds |= self._seconds(entry.name, method, {temperature: everywhere[temperature]})
             self.progress.advance(bar)
         experts = [entry for entry in entries if entry.name.startswith(EXPERT)]
         if len(experts) > 1:
             self._compose(experts, records, choices)
-        return Results(records, choices, seconds, self._nats(entries, records, choices))
+        return Results(records, choices, self._nats(entries, records, choices))
 
     def swept(self, entries: Sequence[Entry], choices: Mapping[str, Choice]) -> dict[str, Outcome]:
         """Gives what these lines are worth with their chosen settings, under this case's preferences.
@@ -209,12 +204,6 @@ class Study:
                 found[entry.name] = distances(method, texts, temperature, self.tested, self.plan.max_new_tokens)
             self.progress.advance(bar)
         return found
-
-    def _seconds(self, name: str, method: Method, planned: Draws) -> dict[str, float]:
-        """How long the runs took, if all were measured."""
-        listed = [self.tested.noted(run, "seconds") for run in runs(method, self.case.preferences, planned)]
-        known = [one for one in listed if one is not None]
-        return {name: sum(known)} if len(known) == len(listed) else {}
 
     def _compose(self, experts: Sequence[Entry], records: Records, choices: dict[str, Choice]) -> None:
         """Adds the best single expert for each preference, chosen on validation, and the judge's own choice."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from comparison.cases import Case
 from comparison.combinations import label
 from comparison.command import write_report
-from comparison.study import TEMPERATURE, Results
+from comparison.study import Results
 from comparison.study_page import html_page, page
 from comparison.study_pictures import flat_fronts, front_plot, utility_plot
 from comparison.study_report import Report
@@ -32,7 +32,7 @@ def rows(results: Results, case: Case) -> Iterator[dict[str, object]]:
     """Gives every response at its method's chosen temperature, with its scores."""
     for name in results.records:
         record = results.chosen(name)
-        temperature = results.choices[name].settings[TEMPERATURE]
+        temperature = results.temperature(name)
         for asked, by_seed in record.texts.items():
             for seed, texts in enumerate(by_seed):
                 scores = record.outcome.scores[asked][seed]

@@ -49,14 +49,20 @@ def pictures(report: Report) -> dict[str, str]:
 
 
 def front_plot(found: Mapping[str, Any]) -> Figure:
-    """Gives the way of every method from one dimension to the other."""
-    paths = {name: list(entry["points"].values()) for name, entry in found["methods"].items()}
+    """Gives the ways from one dimension to the other: of the reference and of those that command most."""
+    methods = found["methods"]
+    order = sorted(methods, key=lambda name: ("reference_minus_ours" in methods[name], -_commanded(methods[name])))
+    paths = {name: list(methods[name]["points"].values()) for name in order[:SHOWN]}
     return path_plot(paths, *(f"quality × {name}" for name in found["dimensions"]))
 
 
 def flat_fronts(report: Report) -> dict[str, Mapping[str, Any]]:
     """Gives the fronts of two dimensions: those that paper can hold."""
     return {swept: one for swept, one in report.get("fronts", {}).items() if len(one["dimensions"]) == 2}
+
+
+def _commanded(entry: Mapping[str, Any]) -> float:
+    return float(entry["hypervolume"]["mean"])
 
 
 def _shares(report: Report, order: list[str]) -> list[list[float]]:

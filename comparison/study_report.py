@@ -18,7 +18,7 @@ Knows results and statistics. Does not know models, nor how numbers are shown.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations as pairs_of
 from typing import Any
 
@@ -52,8 +52,7 @@ def study_report(
     names: Sequence[str],
     reference: str,
     settings: Mapping[str, Any],
-    tokens: Callable[[str], int],
-    further: Mapping[str, Mapping[str, Any]] | None = None,
+    costs: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Report:
     """Gives the whole report.
 
@@ -63,8 +62,7 @@ def study_report(
         names: Of the dimensions.
         reference: The method that reports hold against all others.
         settings: What was compared, without times and paths.
-        tokens: How many tokens a text has.
-        further: What is known beside it of each method's cost.
+        costs: Of each method, as far as they are known.
     """
     lines = {entry.name: entry for entry in entries}
     methods = {name: _method(results, name, names) for name in results.records}
@@ -72,8 +70,7 @@ def study_report(
         line = lines.get(name)
         entry["note"] = NOTES.get(name, "") if line is None else line.note
         entry["nats"] = estimate(results.nats[name]).as_dict() if name in results.nats else None
-        needed = {} if line is None else line.cost
-        entry["cost"] = {**needed, **_speed(results, name, tokens), **(further or {}).get(name, {})}
+        entry["cost"] = dict((costs or {}).get(name, {}))
     return {
         "settings": dict(settings),
         "reference": reference,
@@ -131,15 +128,6 @@ def _text(record: Answered) -> dict[str, float]:
         "distinct_2": float(np.mean([distinct_n(texts, 2) for texts in runs])),
         "self_bleu": float(np.mean([self_bleu(texts) for texts in runs])) if len(runs[0]) > 1 else 0.0,
     }
-
-
-def _speed(results: Results, name: str, tokens: Callable[[str], int]) -> dict[str, float]:
-    """Milliseconds for each token that was written, many answers side by side."""
-    if name not in results.seconds:
-        return {}
-    different = {id(texts): texts for seeds in results.chosen(name).texts.values() for texts in seeds}
-    written = sum(tokens(text) + 1 for texts in different.values() for text in texts)
-    return {"milliseconds_per_token": 1000 * results.seconds[name] / written}
 
 
 def _with_ratings(methods: dict[str, Report], results: Results) -> dict[str, Report]:

@@ -61,14 +61,15 @@ def pairs_sheet(report: Report) -> Sheet:
 
 def texts_sheet(report: Report) -> Sheet:
     """Gives what can be counted in the answers, and how far they are from the base."""
-    header = ["method", "words", "grade level", "distinct-2", "self-BLEU", "nats from the base"]
+    header = ["method", "words", "grade level", "distinct-2", "self-BLEU", "temperature", "nats from the base"]
     rows = []
     for name in ranked(report):
         text, nats = report["methods"][name]["text"], report["methods"][name]["nats"]
         counted = [f"{text['words']:.1f}", f"{text['grade_level']:.1f}"]
         varied = [f"{text['distinct_2']:.3f}", f"{text['self_bleu']:.3f}"]
-        rows.append([name, *counted, *varied, f"{nats['mean']:.1f} ± {_half(nats):.1f}" if nats else ""])
-    title = "Answers counted; nats are KL(method‖base) summed over the tokens of an answer, where one mixture made it."
+        cooled = f"{report['choices'][name]['settings']['temperature']:g}"
+        rows.append([name, *counted, *varied, cooled, shown_estimate(nats) if nats else ""])
+    title = "Answers counted; nats are KL(method at its temperature‖base at 1) summed over the tokens of an answer."
     return Sheet(title, header, rows)
 
 
@@ -80,10 +81,10 @@ def costs_sheet(report: Report) -> Sheet:
         cost = report["methods"][name]["cost"]
         speed = f"{cost['milliseconds_per_token']:.2f}" if "milliseconds_per_token" in cost else ""
         memory = f"{cost['peak_bytes'] / 1e6:.1f}" if "peak_bytes" in cost else ""
-        steps = (cost.get(key) for key in ("trained_parameters", "gradient_steps"))
-        trained = ["" if one is None else f"{one:,}" for one in steps]
+        counts = (cost.get(key) for key in ("trained_parameters", "gradient_steps"))
+        trained = ["" if one is None else f"{one:,}" for one in counts]
         rows.append([name, speed, memory, str(cost.get("readers", "")), *trained, str(cost.get("trained_models", ""))])
-    title = "Costs: milliseconds of this machine, answers side by side; memory of one request, its weights included."
+    title = "Costs of one request on this machine, weights in memory included; one reader is taken for a merged model."
     return Sheet(title, header, rows)
 
 
@@ -140,8 +141,3 @@ def sheets(report: Report) -> list[Sheet]:
         found.append(soups_sheet(report))
     found += [fronts_sheet(swept, one, report["reference"]) for swept, one in report.get("fronts", {}).items()]
     return [*found, judge_sheet(report)] if report.get("language_judge") else found
-
-
-def _half(numbers: Mapping[str, float]) -> float:
-    """Half the width of an interval."""
-    return (numbers["high"] - numbers["low"]) / 2

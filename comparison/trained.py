@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bundle import sha256
 from comparison.combinations import Combination, label
 from comparison.costs import POLICY, SPECIALIST, Cost
-from comparison.decoding import Decoded, Request
+from comparison.decoding import Decoded, Request, drawn
 from comparison.lineup import Entry
 from comparison.methods import asked_rows
 from comparison.phrasing import Phrase, phrased, with_system
@@ -21,12 +22,13 @@ from experts.bank import ExpertBank
 from mixture import Mixture
 
 OBJECTIVE = "multi-objective"
+WEIGHTS = "adapter_model.safetensors"
+CEILING, SINGLE = "specialist", f"prompt-{OBJECTIVE}"
 
 
 class Specialists(Decoded):
     """For each preference the model that was trained for it alone."""
 
-    name = "specialist"
     listens = True
 
     def __init__(self, mixture: Mixture, folder: Path) -> None:
@@ -43,6 +45,7 @@ class Specialists(Decoded):
         if not names:
             raise ValueError(f"specialists must be PEFT folders named like friendly+concise, got none in {folder}")
         self.folder, self.mixture = folder, _alone(mixture, {name: folder / name for name in names})
+        self.name = _named(CEILING, [folder / name for name in names])
 
     def request(self, conversations: Sequence[Conversation], asked: Combination, seed: int) -> Request:
         """Gives what the specialist reads.
@@ -59,7 +62,6 @@ class Specialists(Decoded):
 class PromptedPolicy(Decoded):
     """One model trained on all preferences, which reads in its prompt which of them it is to follow."""
 
-    name = f"prompt-{OBJECTIVE}"
     listens = True
 
     def __init__(self, mixture: Mixture, folder: Path, phrase: Phrase) -> None:
@@ -71,6 +73,7 @@ class PromptedPolicy(Decoded):
             phrase: Puts preferences into words, as training did.
         """
         self.mixture, self.phrase = _alone(mixture, {OBJECTIVE: folder}), phrase
+        self.name = _named(SINGLE, [folder])
 
     def request(self, conversations: Sequence[Conversation], asked: Combination, seed: int) -> Request:
         """Gives what the mixture reads."""
@@ -93,23 +96,28 @@ def trained(mixture: Mixture, phrase: Phrase, specialists: Path | None, policy: 
     if specialists is not None:
         ceiling = Specialists(mixture, specialists)
         count = f"{len(ceiling.mixture.names)}, one a preference"
-        entries.append(_entry(ceiling, "the model trained for this preference alone", SPECIALIST, count))
+        entries.append(_entry(CEILING, ceiling, "the model trained for this preference alone", SPECIALIST, count))
     if policy is not None:
         single = PromptedPolicy(mixture, policy, phrase)
-        entries.append(_entry(single, "one model trained on all preferences, told which", POLICY, "1"))
+        entries.append(_entry(SINGLE, single, "one model trained on all preferences, told which", POLICY, "1"))
     return entries
 
 
-def _entry(method: Specialists | PromptedPolicy, note: str, part: str, models: str) -> Entry:
+def _entry(name: str, method: Specialists | PromptedPolicy, note: str, part: str, models: str) -> Entry:
     bank = method.mixture.bank
     assert isinstance(bank, ExpertBank)  # `_alone` made it
     parameters = sum(parameter.numel() for name in bank.names for parameter in bank.parameters_of(name))
-    cost: Cost = {"readers": 1, "trained_parameters": parameters, "trained_models": models, "trained": [part]}
-    return Entry(method.name, lambda settings: method, note=note, cost=cost)
+    cost = Cost("1", parameters, models, (part,))
+    return Entry(name, lambda settings: method, note=note, cost=cost)
+
+
+def _named(name: str, folders: Sequence[Path]) -> str:
+    """A name that tells these adapters from others, so that no archive takes one for the other."""
+    return f"{name}@{drawn([sha256(folder / WEIGHTS) for folder in folders]):014x}"
 
 
 def _alone(mixture: Mixture, folders: dict[str, Path]) -> Mixture:
     """The mixture's base with these adapters, of which one speaks at a time."""
     bank = ExpertBank.load(mixture.bank.base, folders)
     dimensions = tuple(Dimension(name, f"The answer is {name}.") for name in folders)
-    return replace(mixture, bank=bank, dimensions=dimensions, rule="anchored", pcm=None, reader=None)
+    return replace(mixture.uniform("anchored"), bank=bank, dimensions=dimensions, reader=None)

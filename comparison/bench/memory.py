@@ -36,7 +36,7 @@ def cached_bytes(caches: Iterable[Cache]) -> int:
     return sum(tensor.nbytes for cache in caches for layer in cache.layers for tensor in _tensors(vars(layer)))
 
 
-def growth(run: Callable[[], None], device: torch.device) -> int:
+def growth(run: Callable[[], object], device: torch.device) -> int:
     """Gives by how many bytes the tensors that are alive grow at most while something runs."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

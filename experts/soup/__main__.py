@@ -5,7 +5,7 @@
     python -m experts.soup --base MODEL --experts '{"a": "DIR", "b": "DIR"}' --weights '{"a": 1, "b": 1}' --output DIR
 
 Asked for a preference, it takes the weights that the bundle's controller gives its experts on average over its own
-answers to the questions: the best that a server can have of a controller if it knows only adapters.
+answers to the questions: what is left of a controller for servers that know only adapters.
 The finished folder is read again and held against the exact sum of the experts' updates; a soup that promises the sum
 and is not it is an error, and nothing is left behind.
 """
@@ -36,7 +36,7 @@ def make_soup(
     weights: dict[str, float] | None = None,
     preference: dict[str, float] | None = None,
     prompts: Path | None = None,
-    max_new_tokens: int = 96,
+    max_new_tokens: int = 112,
     recipe: str = "exact",
     density: float | None = None,
     bundle: str = "bundles/miniature",
@@ -60,6 +60,7 @@ def make_soup(
     Raises:
         ValueError: If something does not fit, or the soup is not what its recipe promises.
         FileExistsError: If the output holds something.
+        FileNotFoundError: If a model or the questions are not there.
     """
     if output.exists() and any(output.iterdir()):
         raise FileExistsError(f"the output must be a new or empty folder, {output} holds something")
@@ -81,19 +82,15 @@ def make_soup(
 
 
 def _averaged(
-    bundle: str, preference: dict[str, float], prompts: Path, longest: int
+    bundle: str, preference: dict[str, float], prompts: Path, max_new_tokens: int
 ) -> tuple[ExpertBank, dict[str, float]]:
     """The experts of a bundle, and its controller's mean weights of those that are asked for."""
     mixture = Mixture.load(bundle)
     if mixture.pcm is None or not isinstance(mixture.bank, ExpertBank):
         raise ValueError(f"the bundle must have a controller over adapters, {bundle} has none")
-    conversations = read_prompts(prompts)
-    input_ids, mask = mixture.encode(conversations)
-    rows = mixture.asked(Preference(weights=preference)).expand(len(conversations), -1)  # (B, K)
-    generators = [torch.Generator(input_ids.device).manual_seed(seed) for seed in range(len(conversations))]
-    found = mean_weights(mixture.emit(input_ids, mask, rows, Sampling(max_new_tokens=longest), generators))  # (K,)
-    everybody = zip(mixture.names, found.tolist(), strict=True)
-    return mixture.bank, {name: weight for name, weight in everybody if weight > 0}
+    conversations, wanted = read_prompts(prompts), mixture.asked(Preference(weights=preference))
+    sampling = Sampling(max_new_tokens=max_new_tokens)
+    return mixture.bank, mean_weights(mixture, conversations, wanted, sampling, range(len(conversations)))
 
 
 def _bank(bundle: str, base: str | None, experts: Mapping[str, str] | None) -> ExpertBank:

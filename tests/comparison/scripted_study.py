@@ -17,6 +17,17 @@ from experts.miniature.corpus import Prompt
 VALIDATION = [Prompt([{"role": "user", "content": text}], "") for text in ("Who?", "When?")]
 
 
+COSTS = {
+    "base": {
+        "readers": "1", "trained_parameters": 0, "trained_models": "0", "gradient_steps": 0,
+        "milliseconds_per_token": 2.5, "peak_bytes": 3_000_000,
+    },
+    "soup-best": {
+        "readers": "1", "trained_parameters": 12_000, "trained_models": "2, one a pole", "gradient_steps": None,
+    },
+}  # fmt: skip
+
+
 class Likes:
     """Gives an answer what stands behind `worth` in it, and tells which questions it saw."""
 
@@ -65,4 +76,4 @@ def reported(folder: Path, chooser=None, validation=VALIDATION, further: tuple[E
     results = study(folder, Likes(), chooser, validation).run(lines)
     settings = {"prompts": 3, "preferences": 2, "seeds": 2, "temperatures": [1.0, 0.0], "judge": "gold"}
     settings |= {"validation_prompts": 2, "chooser": "learned", "identity": "0123456789abcdef"}
-    return study_report(results, lines, ["warm", "cold"], "soup-best", settings, lambda text: len(text.split()))
+    return study_report(results, lines, ["warm", "cold"], "soup-best", settings, COSTS)

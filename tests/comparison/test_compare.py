@@ -1,15 +1,18 @@
 """A user's own case, from model folder to report: adapters made by PEFT, own questions, a classifier as the judge."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from test_learned import tiny_classifier
-from tiny_bundle import tiny_base, tiny_tokenizer
+from tiny_bundle import tiny_base, tiny_controller, tiny_tokenizer
 
 import compare as command
+import comparison.cases as cases
+from experts.miniature.corpus import Prompt
 from mixture import Mixture
 from pcm.users.profile import Profile
 
@@ -88,7 +91,9 @@ def test_own_models_are_compared_without_gold_judge_and_without_decoding_twice(
         (["--sweeps", '["warm"]'], "a front must have two or three different dimensions, got warm"),
         (["--sweeps", '["warm+rude"]'], "preferences must be of warm, short, plain joined by +, got rude"),
         (["--controllers", '{"pcm-other": "/nowhere"}'], "belong to the experts of a bundle, got base and experts"),
-        (["--gradient_steps", '{"gate": 3}'], "must be those of experts, controller, specialist, policy, got gate"),
+        (["--gradient_steps", '{"gate": 3}'], "gradient_steps must be those of experts, rewards, got gate"),
+        (["--sweeps", "warm+short", "--methods", "base,soup-ties"], "sweeps need a method that hears half a wish"),
+        (["--prompts", "tets.jsonl"], "questions must be in a file, folder or dataset on the hub, got nothing at tets"),
         (["--users", "nobody"], "a user must have a profile, got 'nobody'"),
         (["--reference", "pcm-anchored"], "the reference must be one of base"),
         (["--seeds", "0"], "seeds must be at least 1, got 0"),
@@ -141,3 +146,30 @@ def test_sweeping_two_dimensions_gives_a_front_of_every_method_that_hears_half_a
 def test_questions_of_the_report_are_never_chosen_on(arguments, own, tmp_path, capsys):
     assert command.main([*arguments, "--validation", str(own / "test.jsonl"), "--output", str(tmp_path)]) == 1
     assert "choices must be made on other questions than the report's, got 3 in both lists" in capsys.readouterr().err
+
+
+def test_a_bundle_is_compared_with_other_controllers_and_with_what_is_left_of_its_own(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    splits = {"test": ("What is it?", "Rain?"), "validation": ("A volcano?",), "train": ("be kind",)}
+    found = {name: [Prompt([{"role": "user", "content": one}], "the rain") for one in splits[name]] for name in splits}
+    monkeypatch.setattr(cases.corpus, "prompts", found.__getitem__)
+    mixture = Mixture.load(tiny_bundle)
+    replace(mixture, pcm=tiny_controller(32, seed=9)).save(tmp_path / "other", {})
+    arguments = ["--bundle", str(tiny_bundle), "--controllers", json.dumps({"pcm-other": str(tmp_path / "other")})]
+    arguments += ["--temperatures", "[1.0]", "--max_new_tokens", "4", "--output", str(tmp_path / "out")]
+    arguments += ["--preferences", "friendly+concise,friendly", "--sweeps", "friendly+concise"]
+    arguments += ["--gradient_steps", '{"experts": 5, "controller": 7}']
+    assert command.main(arguments) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    methods = report["methods"]
+    assert list(methods)[-4:] == ["pcm-anchored", "static-pcm", "pcm-text", "pcm-other"]
+    steps = {name: methods[name]["cost"]["gradient_steps"] for name in ("base", "soup-best", "static-pcm", "pcm-other")}
+    assert steps == {"base": 0, "soup-best": 5, "static-pcm": 12, "pcm-other": None}
+    assert methods["pcm-anchored"]["nats"]["mean"] > methods["base"]["nats"]["mean"] == pytest.approx(0, abs=1e-5)
+    assert methods["pcm-other"]["nats"] != methods["pcm-anchored"]["nats"]
+    assert methods["base"]["cost"]["peak_bytes"] < methods["pcm-anchored"]["cost"]["peak_bytes"]
+    assert list(report["fronts"]["friendly+concise"]["methods"])[-3:] == ["pcm-anchored", "static-pcm", "pcm-other"]
+    monkeypatch.setattr(Mixture, "step", None)
+    assert command.main(arguments) == 0
+    assert json.loads((tmp_path / "out" / "report.json").read_text()) == report

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from comparison.archive import Archive, Run
-from comparison.costs import costs, peak_bytes, steps_behind
+from comparison.costs import Cost, costs, measured
 from comparison.methods import Base, Expert, Mixed
 from comparison.soups import Kitchen, Soup
 from experts.soup.recipes import RECIPES
@@ -18,27 +18,33 @@ def test_a_controller_is_trained_beside_the_experts_and_a_soup_is_read_by_one(mi
     experts = sum(p.numel() for name in mixture.names for p in mixture.bank.parameters_of(name))
     assert mixture.pcm is not None
     controller = sum(p.numel() for p in mixture.pcm.parameters())
-    assert found["soup"]["trained_parameters"] == found["mixture"]["trained_parameters"] == experts
-    assert found["controlled"]["trained_parameters"] == experts + controller
-    assert [found[kind]["readers"] for kind in ("base", "soup", "mixture")] == [1, 1, "1 + asked"]
+    assert found["soup"].trained_parameters == found["mixture"].trained_parameters == experts
+    assert found["controlled"].trained_parameters == found["static"].trained_parameters == experts + controller
+    assert [found[kind].readers for kind in ("base", "soup", "static", "mixture")] == ["1", "1", "1", "1 + asked"]
 
 
 def test_the_steps_behind_a_method_are_those_of_all_its_parts_or_unknown(mixture: Mixture):
-    found = costs(mixture)
     known = {"experts": 1800, "controller": 1920}
-    steps = {kind: steps_behind(cost, known) for kind, cost in found.items()}
-    assert steps == {"base": 0, "soup": 1800, "mixture": 1800, "controlled": 3720}
-    assert steps_behind(found["controlled"], {"experts": 1}) is None
+    steps = {kind: cost.steps(known) for kind, cost in costs(mixture).items()}
+    assert (steps["base"], steps["soup"], steps["controlled"]) == (0, 1800, 3720)
+    assert [kind for kind, count in steps.items() if count is None] == ["chosen", "spared", "spoken"]
 
 
-def test_a_mixture_needs_more_memory_than_a_soup_and_a_soup_more_than_the_base(mixture: Mixture, tmp_path: Path):
+def test_what_has_one_reader_costs_what_the_base_costs_and_a_mixture_more(mixture: Mixture, tmp_path: Path):
+    archive, kinds = Archive(tmp_path, [QUESTION]), costs(mixture)
     soup = Soup("soup", Kitchen(mixture), RECIPES["exact"])
-    methods = [Base(mixture), Expert(mixture, "friendly"), Mixed("fixed", mixture.uniform()), Mixed("pcm", mixture)]
-    archive = Archive(tmp_path, [QUESTION])
-    found = [peak_bytes(method, Run(method.name, ASKED, 1.0, 0), archive) for method in (*methods, soup)]
-    base, expert, fixed, controlled, souped = found
-    weights = sum(p.numel() * p.element_size() for p in mixture.bank.base.parameters())
-    assert weights < base < expert < fixed < controlled
-    assert base < souped < fixed
-    archive.note(Run("soup", ASKED, 1.0, 0), "bytes", 7)
-    assert peak_bytes(soup, Run("soup", ASKED, 1.0, 0), archive) == 7
+    lines = [(Base(mixture), "base"), (Expert(mixture, "friendly"), "soup"), (soup, "soup")]
+    lines += [(Mixed("fixed", mixture.uniform()), "mixture"), (Mixed("pcm", mixture), "controlled")]
+    found = [measured(method, kinds[kind], Run(method.name, ASKED, 1.0, 0), archive) for method, kind in lines]
+    base, expert, souped, fixed, controlled = (one["peak_bytes"] for one in found)
+    weights = sum(p.numel() * p.element_size() for p in {*mixture.bank.base.parameters()})
+    assert weights < base == expert == souped < fixed < controlled
+    assert all(one["milliseconds_per_token"] > 0 for one in found)
+
+
+def test_what_was_measured_stays(mixture: Mixture, tmp_path: Path):
+    archive, run = Archive(tmp_path, [QUESTION]), Run("base", (), 1.0, 0)
+    first = measured(Base(mixture), Cost("1", 0, "0"), run, archive)
+    assert measured(Base(mixture), Cost("1", 0, "0"), run, archive) == first
+    archive.note(run, "cost", {"peak_bytes": 7})
+    assert measured(Base(mixture), Cost("1", 0, "0"), run, archive) == {"peak_bytes": 7}

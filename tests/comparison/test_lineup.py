@@ -1,10 +1,12 @@
 """Every line of a comparison is what its name says, whatever settings are chosen for it."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
+from comparison.archive import Archive
 from comparison.decoding import Decoded, answers_together
 from comparison.lineup import Tempered, keyed, lineup
 from comparison.methods import Mixed
@@ -44,8 +46,8 @@ def test_a_mixture_with_a_gate_is_compared_with_a_budget_and_with_a_gate_that_kn
     assert float(opened.float().mean()) == pytest.approx(0.3, abs=0.03)
 
 
-def test_a_controller_gives_a_static_soup_where_there_are_questions_to_average_over(mixture: Mixture):
-    names = [entry.name for entry in lines(mixture, StaticSoup(mixture, QUESTIONS, 16))]
+def test_a_controller_gives_a_static_soup_where_there_are_questions_to_average_over(mixture: Mixture, tmp_path: Path):
+    names = [entry.name for entry in lines(mixture, StaticSoup(mixture, Archive(tmp_path, QUESTIONS), 16))]
     assert [name for name in names if name not in {one.name for one in lines(mixture)}] == ["static-pcm"]
 
 
@@ -97,9 +99,9 @@ def test_every_soup_answers_otherwise_than_the_others_and_as_before_after_them(m
     assert len(set(answers.values())) == len(SOUPS)
 
 
-def test_under_all_preferences_together_every_method_answers_as_under_each(mixture: Mixture):
+def test_under_all_preferences_together_every_method_answers_as_under_each(mixture: Mixture, tmp_path: Path):
     preferences = [("friendly", "concise"), ("unfriendly", "concise"), ("friendly",)]
-    for entry in lines(mixture, StaticSoup(mixture, QUESTIONS, 16)):
+    for entry in lines(mixture, StaticSoup(mixture, Archive(tmp_path, QUESTIONS), 16)):
         method = entry.make(entry.start)
         if isinstance(method, Decoded) and method.listens:
             together = answers_together(method.requests(QUESTIONS, preferences, 0), GREEDY)

@@ -27,7 +27,8 @@ def another(tiny_bundle: Path, tmp_path: Path) -> Path:
 def test_another_bundles_controller_is_a_line_that_answers_as_that_bundle_does(tiny_bundle: Path, another: Path):
     (line,) = other_controllers(str(tiny_bundle), {"pcm-other": str(another)}, ["pcm-anchored"])
     assert line.name == "pcm-other"
-    assert line.cost["trained"] == ["experts", "pcm-other"]
+    assert line.cost is not None
+    assert line.cost.trained == ("experts", "pcm-other")
     method = line.make({})
     assert method.name.startswith("pcm-other@")
     found, ours, theirs = (

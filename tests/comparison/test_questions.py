@@ -31,6 +31,7 @@ def dataset(folder: Path, **splits: list[dict[str, object]]) -> str:
         ({"messages": [ASKED, TOLD, ASKED]}, [ASKED, TOLD, ASKED]),
         ({"prompt": [ASKED], "completion": [TOLD]}, [ASKED]),
         ({"prompt": "Why?", "category": "x"}, [ASKED]),
+        ({"prompt": ["Why?", "And then?"], "category": "x"}, [ASKED]),
         ({"question": "Why?", "answer": "Because."}, [ASKED]),
     ],
 )
@@ -51,7 +52,16 @@ def test_what_cannot_be_found_is_said(tmp_path: Path):
         read_questions(two)
     with pytest.raises(ValueError, match=r"must have a column messages, prompt, question, instruction, .* \['text'\]"):
         read_questions(f"{two}:train")
-    with pytest.raises(ValueError, match="must hold a question in messages, got none in row 0"):
+    with pytest.raises(ValueError, match="there must be a question in row 0 of"):
         read_questions(dataset(tmp_path / "mute", train=[{"messages": [TOLD]}]))
-    with pytest.raises(FileNotFoundError):
-        read_questions(str(tmp_path / "nowhere"))
+    foreign = dataset(tmp_path / "foreign", train=[{"messages": [{"from": "human", "value": "Why?"}]}])
+    with pytest.raises(ValueError, match=r"must be a text or turns with role and content, got \[{'from'"):
+        read_questions(foreign)
+    for missing in (str(tmp_path / "nowhere"), "tets.jsonl"):
+        with pytest.raises(FileNotFoundError, match="got nothing at"):
+            read_questions(missing)
+
+
+def test_no_more_is_read_than_is_wanted(tmp_path: Path):
+    folder = dataset(tmp_path / "long", train=[{"prompt": "Why?"}, {"prompt": "How?"}, {"prompt": ""}])
+    assert [one.messages[0]["content"] for one in read_questions(folder, 2)] == ["Why?", "How?"]

@@ -45,11 +45,18 @@ def test_a_comparison_is_taken_over_with_its_picture(files: list[str], tmp_path:
     made.mkdir()
     for name in ("report.md", "utility.png", "front-warm+cold.png"):
         (made / name).write_text(name)
-    (made / "report.json").write_bytes(Path(files[3]).read_bytes())
+    report = json.loads(Path(files[3]).read_text())
+    point = {"points": {"warm": [0.5, 0.25]}, "hypervolume": {"mean": 0.125, "low": 0.1, "high": 0.2}}
+    report["fronts"] = {"warm+cold": {"dimensions": ["warm", "cold"], "methods": {"base": point}}}
+    (made / "report.json").write_text(json.dumps(report))
+    (made / "front-of-an-earlier-run.png").write_text("old")
     kept = tmp_path / "kept" / "report.json"
     assert main([*files[:2], "--report", str(kept), "--take", str(made)]) == 0
     assert (kept.parent / "utility.png").read_text() == "utility.png"
-    assert (kept.parent / "front-warm+cold.png").exists()
+    assert [path.name for path in kept.parent.glob("front-*")] == ["front-warm+cold.png"]
+    assert (
+        "Sweeping warm and cold, the front of base commands most: 0.125 [0.100, 0.200]." in Path(files[1]).read_text()
+    )
     assert "| soup-best | 0.675" in Path(files[1]).read_text()
 
 

@@ -1,8 +1,11 @@
 """The static soup has the weights that the controller gives on average, and is served like any soup."""
 
+from pathlib import Path
+
 import pytest
 from tiny_bundle import tiny_controller
 
+from comparison.archive import Archive, Run
 from comparison.combinations import label
 from comparison.decoding import drawn
 from comparison.soups import Kitchen, Soup
@@ -24,18 +27,33 @@ def controlled(mixture: Mixture) -> Mixture:
     return mixture
 
 
-def test_its_weights_are_the_mean_over_the_tokens_of_the_controllers_own_answers(controlled: Mixture):
+@pytest.fixture
+def archive(tmp_path: Path) -> Archive:
+    """Has the questions."""
+    return Archive(tmp_path, QUESTIONS)
+
+
+def test_its_weights_are_the_mean_over_the_tokens_of_the_controllers_own_answers(controlled: Mixture, archive: Archive):
     seeds = [drawn(NAME, label(ASKED), place) for place in range(3)]
     wish = Preference(weights=dict.fromkeys(ASKED, 1.0))
     responses = controlled.generate(QUESTIONS, [wish] * 3, Sampling(max_new_tokens=16), seeds)
     tokens = [token.weights for response in responses for token in response.tokens]
     means = {name: sum(one[name] for one in tokens) / len(tokens) for name in ASKED}
-    assert StaticSoup(controlled, QUESTIONS, 16).weights(ASKED) == pytest.approx(means)
+    static = StaticSoup(controlled, archive, 16)
+    assert static.weights(ASKED) == pytest.approx(means)
     assert means["friendly"] != pytest.approx(0.5, abs=0.01)
 
 
-def test_it_answers_as_the_exact_soup_with_these_weights(controlled: Mixture):
-    static = StaticSoup(controlled, QUESTIONS, 16)
+def test_weights_are_kept_and_sum_to_one_where_the_rule_makes_them(controlled: Mixture, archive: Archive):
+    archive.note(Run(NAME, ASKED, 1.0, 0), "weights", {"friendly": 3.0})
+    assert StaticSoup(controlled, archive, 16).weights(ASKED) == {"friendly": 3.0}
+    controlled.rule = "logit"
+    half = StaticSoup(controlled, archive, 16).weights(("friendly=0.5", "concise=0.5"))
+    assert sum(half.values()) == pytest.approx(1.0)
+
+
+def test_it_answers_as_the_exact_soup_with_these_weights(controlled: Mixture, archive: Archive):
+    static = StaticSoup(controlled, archive, 16)
     shares = {name: 2 * weight for name, weight in static.weights(ASKED).items()}  # a soup halves them for two
     same = Soup("same", Kitchen(controlled), RECIPES["exact"], shares=shares)
     assert static.respond(QUESTIONS, ASKED, GREEDY, 0) == same.respond(QUESTIONS, ASKED, GREEDY, 0)

@@ -50,8 +50,8 @@ def test_the_lines_say_what_was_trained_for_them(mixture: Mixture, specialists: 
     assert trained(mixture, phrase, None, None) == []
     both = trained(mixture, phrase, specialists, specialists / "friendly+concise")
     assert [entry.name for entry in both] == ["specialist", f"prompt-{OBJECTIVE}"]
-    assert [entry.cost["trained_models"] for entry in both] == ["2, one a preference", "1"]
+    assert [entry.cost.trained_models for entry in both] == ["2, one a preference", "1"]
     sizes = [sum(p.numel() for p in mixture.bank.parameters_of(name)) for name in mixture.names[:2]]
-    assert [entry.cost["trained_parameters"] for entry in both] == [sum(sizes), sizes[0]]
+    assert [entry.cost.trained_parameters for entry in both] == [sum(sizes), sizes[0]]
     with pytest.raises(ValueError, match=r"named like friendly\+concise, got none in"):
         trained(mixture, phrase, specialists / "friendly+concise", None)

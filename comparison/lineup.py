@@ -61,7 +61,8 @@ class Tempered(Decoded):
 
     def __init__(self, name: str, method: Decoded, tempering: float) -> None:
         """Multiplies every temperature by `tempering`."""
-        self.name, self.method, self.tempering, self.listens = name, method, tempering, method.listens
+        self.name, self.method, self.tempering = name, method, tempering
+        self.listens, self.at_once = method.listens, method.at_once
 
     def request(self, conversations: Sequence[Conversation], asked: Combination, seed: int) -> Request:
         """Gives what the other method reads, to be drawn from cooler."""

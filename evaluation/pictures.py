@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 
 STYLES = tuple((marker, line) for line in ("-", "--", ":") for marker in ("o", "s", "^", "D"))
 """Marker and line of each series: told apart without colours."""
+MOST_NAMES = 12
+"""Names that have room beside their points."""
 INK: dict[str, Any] = {"color": "black", "markerfacecolor": "white", "linewidth": 1, "markersize": 5}
 
 
@@ -67,7 +69,7 @@ def path_plot(paths: Mapping[str, Sequence[Sequence[float]]], across: str, up: s
 
 
 def point_plot(points: Mapping[str, tuple[float, float]], across: str, up: str, joined: Sequence[str] = ()) -> Figure:
-    """Gives a figure with one named point for each entry.
+    """Gives a figure with one named point for each entry; many of them have numbers, and their names at the side.
 
     Args:
         points: Places by name.
@@ -82,9 +84,19 @@ def point_plot(points: Mapping[str, tuple[float, float]], across: str, up: str, 
         raise ValueError("a plot must show at least one point, got none")
     figure = Figure(figsize=(7.5, 5), layout="constrained")
     axes = figure.add_subplot()
-    for name, (x, y) in points.items():
-        axes.plot(x, y, marker="o", color="black", markerfacecolor="black" if name in joined else "white", markersize=5)
-        axes.annotate(name, (x, y), xytext=(4, 3), textcoords="offset points", fontsize=7)
+    many = len(points) > MOST_NAMES
+    for number, (name, (x, y)) in enumerate(points.items(), 1):
+        fill = "black" if name in joined else "white"
+        axes.plot(x, y, marker="o", color="black", markerfacecolor=fill, markersize=5, label=f"{number}  {name}")
+        axes.annotate(f"{number}" if many else name, (x, y), xytext=(4, 3), textcoords="offset points", fontsize=7)
+    if many:
+        aside: dict[str, Any] = {
+            "loc": "center left",
+            "bbox_to_anchor": (1, 0.5),
+            "handlelength": 0,
+            "labelspacing": 0.2,
+        }
+        axes.legend(frameon=False, fontsize=7, markerscale=0, **aside)
     front = sorted(points[name] for name in joined)
     axes.plot([x for x, _ in front], [y for _, y in front], color="0.5", linewidth=1, linestyle="--")
     axes.margins(0.12)

@@ -10,11 +10,12 @@ from comparison.archive import Archive
 from comparison.decoding import Decoded, answers_together
 from comparison.lineup import Tempered, keyed, lineup
 from comparison.methods import Mixed
-from comparison.soups import Soup
+from comparison.soups import Kitchen, Soup
 from comparison.spared import RandomGate
 from comparison.static import StaticSoup
 from decoding.rules import uniform_log_weights
 from decoding.sampling import Sampling
+from experts.soup.recipes import RECIPES
 from mixture import Mixture
 from pcm.gate.head import Gate
 
@@ -120,5 +121,8 @@ def test_a_tempered_method_is_the_same_method_cooler(mixture: Mixture, tempering
     plain, asked = Mixed("pcm", mixture), ("friendly",)
     method = Tempered("cool", plain, tempering)
     assert method.listens
+    kitchen = Kitchen(mixture)
+    kitchen.room = 3
+    assert Tempered("cool", Soup("soup", kitchen, RECIPES["exact"]), tempering).at_once == 3
     cooler = plain.respond(QUESTIONS, asked, Sampling(0.8 * tempering, max_new_tokens=8), 3)
     assert method.respond(QUESTIONS, asked, Sampling(0.8, max_new_tokens=8), 3) == cooler

@@ -16,6 +16,9 @@ def test_points_are_named_and_a_front_is_joined_from_left_to_right():
     axes = point_plot({"a": (2.0, 1.0), "b": (1.0, 2.0), "c": (0.5, 0.5)}, "x", "y", ["a", "b"]).axes[0]
     assert {note.get_text(): note.xy for note in axes.texts} == {"a": (2.0, 1.0), "b": (1.0, 2.0), "c": (0.5, 0.5)}
     assert list(axes.lines[-1].get_xdata()) == [1.0, 2.0]
+    crowd = point_plot({f"m{n}": (n / 20, n / 20) for n in range(13)}, "x", "y")
+    assert [note.get_text() for note in crowd.axes[0].texts] == [str(number) for number in range(1, 14)]
+    assert crowd.axes[0].get_legend().get_texts()[-1].get_text() == "13  m12"
     with pytest.raises(ValueError, match="at least one point"):
         point_plot({}, "x", "y")
 

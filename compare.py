@@ -46,7 +46,7 @@ from comparison.yardsticks import BestOf, Demonstrations, InContext
 from experts.names import listed
 
 QUICK = ("base", "prompt-preference", "soup-uniform", "fixed-logit", "fixed-anchored", "pcm-*")
-MAIN = (*QUICK, "prompt-*", "soup-best", "static-pcm", "specialist")
+MAIN = (*QUICK, "prompt-*", "soup-best*", "static-pcm", "specialist")
 QUICK_QUESTIONS = (8, 4)
 BEST_OF = 8
 TEMPERATURES = (1.0, 0.5, 0.0)

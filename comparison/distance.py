@@ -19,7 +19,7 @@ from decoding.conversation import Conversation
 from experts.prompts import answered
 from mixture import Mixture
 
-MEASURED = 24
+MEASURED = 12
 """Questions whose answers are measured."""
 
 

@@ -106,10 +106,12 @@ def lineup(
         entries.append(_fixed(best, f"the best of {best.count} answers of the base by learned reward", cost))
     entries += [_fixed(Expert(mixture, name), "one expert alone", plain["soup"]) for name in mixture.names]
     entries += _soups(mixture, phrase, plain["soup"])
-    entries += _mixtures(mixture, plain["mixture"])
+    entries += _mixtures(mixture, phrase, plain["mixture"])
     if mixture.pcm is not None:
         name = controlled_name(mixture)
         entries.append(controlled(name, Mixed(name, mixture), "mixed as the controller says"))
+        told = Mixed(f"{name}-prompted", mixture, phrase)
+        entries.append(_fixed(told, "mixed as the controller says, told what is preferred", plain["controlled"]))
         entries += [_fixed(one, one.note, plain["spared"]) for one in spared(mixture)]
         entries += [_static(static, plain["static"])] if static is not None else []
         if mixture.reader is not None:
@@ -192,13 +194,15 @@ def _static(soup: StaticSoup, cost: Cost) -> Entry:
     return Entry(soup.name, lambda settings: soup, note=note, cost=cost, soup=lambda settings: soup, graded=True)
 
 
-def _mixtures(mixture: Mixture, cost: Cost) -> Iterator[Entry]:
-    """The uniform mixture under each rule, and the bundle's own once more with one learned temperature."""
+def _mixtures(mixture: Mixture, phrase: Phrase, cost: Cost) -> Iterator[Entry]:
+    """The uniform mixture under each rule, the bundle's own told in words as well, cooler, and tuned."""
     notes = {"probability": "probabilities averaged", "logit": "log-probabilities averaged (MOD)"}
     for rule in RULES:
         name = f"fixed-{rule}"
         method = Mixed(name, mixture.uniform(rule))
         yield replace(_fixed(method, notes.get(rule, "mean difference to the base added"), cost), graded=True)
+    told = Mixed("fixed-uniform-prompted", mixture.uniform(), phrase)
+    yield _fixed(told, "the uniform mixture by the bundle's rule, told what is preferred", cost)
     yield _tempered(Mixed("fixed-uniform", mixture.uniform()), cost)
     note = "differences to the base added with one scale and one weight per expert, the same at every token"
     tuned = _tuning(mixture)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from comparison.combinations import Combination, label, strengths
 from comparison.decoding import Decoded, Request
-from comparison.phrasing import Phrase, phrased, with_system
+from comparison.phrasing import Phrase, phrased, prompted
 from comparison.soups import Kitchen, Soup
 from decoding.conversation import Conversation
 from decoding.sampling import Sampling
@@ -76,10 +76,9 @@ class PromptPreference(Decoded):
 
     def request(self, conversations: Sequence[Conversation], asked: Combination, seed: int) -> Request:
         """Gives what the mixture reads."""
-        texts = phrased(self.phrase, conversations, asked, seed)
-        prompted = [with_system(text, one) for text, one in zip(texts, conversations, strict=True)]
+        told = prompted(self.phrase, conversations, asked, seed)
         nobody = torch.zeros(len(conversations), 0)
-        return Request(self.mixture, prompted, nobody, (seed, label(asked)))
+        return Request(self.mixture, told, nobody, (seed, label(asked)))
 
 
 class Expert(Decoded):
@@ -112,14 +111,21 @@ class Mixed(Decoded):
 
     listens = True
 
-    def __init__(self, name: str, mixture: Mixture) -> None:
-        """Takes the mixture as it is."""
-        self.name, self.mixture = name, mixture
+    def __init__(self, name: str, mixture: Mixture, phrase: Phrase | None = None) -> None:
+        """Takes the mixture as it is.
+
+        Args:
+            name: What reports call it.
+            mixture: Answers.
+            phrase: Puts the preference into words for the prompt as well; None leaves the prompt alone.
+        """
+        self.name, self.mixture, self.phrase = name, mixture, phrase
 
     def request(self, conversations: Sequence[Conversation], asked: Combination, seed: int) -> Request:
         """Gives what the mixture reads."""
         rows = asked_rows(self.mixture, asked, len(conversations))
-        return Request(self.mixture, conversations, rows, (seed, label(asked)))
+        told = prompted(self.phrase, conversations, asked, seed)
+        return Request(self.mixture, told, rows, (seed, label(asked)))
 
 
 class MixedByText(Decoded):

@@ -20,6 +20,16 @@ def phrased(phrase: Phrase, conversations: Sequence[Conversation], asked: Combin
     return [phrase(names, random.Random(drawn(seed, label(asked), "wording", one))) for one in conversations]
 
 
+def prompted(
+    phrase: Phrase | None, conversations: Sequence[Conversation], asked: Combination, seed: int
+) -> Sequence[Conversation]:
+    """Gives the conversations, each behind a wording of the preference; as they are where nobody puts it into words."""
+    if phrase is None:
+        return conversations
+    texts = phrased(phrase, conversations, asked, seed)
+    return [with_system(text, one) for text, one in zip(texts, conversations, strict=True)]
+
+
 def with_system(text: str, conversation: Conversation) -> Conversation:
     """Gives the conversation behind a system message, joined with one that is there already."""
     if conversation[0]["role"] == "system":

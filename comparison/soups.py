@@ -12,13 +12,13 @@ import torch
 
 from comparison.combinations import Combination, label, strengths
 from comparison.decoding import Decoded, Request
-from comparison.phrasing import Phrase, phrased, with_system
+from comparison.phrasing import Phrase, prompted
 from decoding.conversation import Conversation
 from decoding.dimension import Dimension
-from experts.adapters import Adapter
+from experts.adapters import UP, Adapter
 from experts.bank import ExpertBank
 from experts.soup.check import Finding, checked
-from experts.soup.recipes import Recipe
+from experts.soup.recipes import Cooked, Recipe
 from mixture import Mixture
 
 ROOM = 2**31
@@ -33,6 +33,7 @@ class Kitchen:
         self.bank, self._pot = mixture.bank, ExpertBank(mixture.bank.base)
         self._alone = replace(mixture.uniform("anchored"), reader=None)
         self._inside: tuple[object, ...] | None = None
+        self._cooked: dict[tuple[object, ...], Cooked] = {}
         largest = 2 * sum(parameter.nbytes for parameter in mixture.bank.base.parameters())  # of full rank
         self.room = max(1, ROOM // largest)
 
@@ -43,13 +44,29 @@ class Kitchen:
             recipe: How to cook.
             weights: For each soup those of its experts by name.
         """
-        wanted = (recipe.cook, *(tuple(sorted(one.items())) for one in weights))
+        wanted = (recipe, *(tuple(sorted(one.items())) for one in weights))
         if self._inside != wanted:
-            with torch.no_grad():
-                self._fill([Adapter(*recipe.cook(self.bank, one)) for one in weights])
+            self._fill([Adapter(*self.cooked(recipe, one)) for one in weights])
             self._inside = wanted
         dimensions = tuple(Dimension(name, "A soup.") for name in self._pot.names)
         return replace(self._alone, bank=self._pot, dimensions=dimensions)
+
+    @torch.no_grad()
+    def cooked(self, recipe: Recipe, weights: Mapping[str, float]) -> Cooked:
+        """Gives a soup as an adapter; one that is larger or smaller than one of the last is not cooked anew.
+
+        Args:
+            recipe: How to cook.
+            weights: Of the experts by name.
+        """
+        size = max(map(abs, weights.values()), default=0.0) or 1.0
+        unit = tuple((name, weight / size) for name, weight in sorted(weights.items()))
+        if (recipe, unit) not in self._cooked:
+            while len(self._cooked) >= self.room:
+                del self._cooked[next(iter(self._cooked))]
+            self._cooked[recipe, unit] = recipe.cook(self.bank, dict(unit))
+        config, state = self._cooked[recipe, unit]
+        return config, {key: factor * size**recipe.degree if UP in key else factor for key, factor in state.items()}
 
     def _fill(self, soups: Sequence[Adapter]) -> None:
         for name in list(self._pot.names):
@@ -97,7 +114,7 @@ class Soup(Decoded):
         bank, found = self.kitchen.bank, []
         for asked in preferences:
             weights = self.weights(asked)
-            found.append(checked(bank, weights, *self.recipe.cook(bank, weights), self.recipe.exact))
+            found.append(checked(bank, weights, *self.kitchen.cooked(self.recipe, weights), self.recipe.exact))
         return max(found, key=lambda one: (math.isnan(one.error), one.error))
 
     def request(self, conversations: Sequence[Conversation], asked: Combination, seed: int) -> Request:
@@ -111,9 +128,6 @@ class Soup(Decoded):
         mixture = self.kitchen.serve(self.recipe, [self.weights(asked) for asked in preferences])
         found = []
         for asked, row in zip(preferences, torch.eye(len(preferences)), strict=True):
-            told = conversations
-            if self.phrase is not None:
-                texts = phrased(self.phrase, conversations, asked, seed)
-                told = [with_system(text, one) for text, one in zip(texts, conversations, strict=True)]
+            told = prompted(self.phrase, conversations, asked, seed)
             found.append(Request(mixture, told, row.expand(len(told), -1), (seed, label(asked))))
         return found

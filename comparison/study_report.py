@@ -17,7 +17,6 @@ The gap is that from the best soup to the specialists, None where one of them is
 Knows results and statistics. Does not know models, nor how numbers are shown.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations as pairs_of
 from typing import Any
@@ -30,9 +29,9 @@ from comparison.gap import gap_closed
 from comparison.lineup import Entry
 from comparison.outcomes import Array
 from comparison.study import BEST_SINGLE, ORACLE, Results, structure
-from evaluation.corrections import holm, paired_p_value, swaps_for
+from evaluation.corrections import holm, paired_p_values, swaps_for
 from evaluation.fronts import hypervolume, pareto_front
-from evaluation.intervals import difference, estimate, win_rate
+from evaluation.intervals import difference, estimate, prompt_means, win_rate
 from evaluation.lengths import length_controlled
 from evaluation.ratings import ELO, bradley_terry, matches
 from evaluation.texts import distinct_n, grade_level, self_bleu, type_token_ratio, words
@@ -147,19 +146,29 @@ def _with_ratings(methods: dict[str, Report], results: Results) -> dict[str, Rep
 def _pairs(results: Results) -> Report:
     """Every two methods, each at its chosen temperature, with p-values corrected for their number."""
     found: Report = {}
-    swaps = swaps_for(math.comb(len(results.records), 2))
+    gaps: dict[str, Array] = {}
+    lengths = {name: _lengths(results.chosen(name)) for name in results.records}
     for one, other in pairs_of(results.records, 2):
+        pair = f"{one}|{other}"
         ours, theirs = results.chosen(one).outcome.utility(), results.chosen(other).outcome.utility()
-        found[f"{one}|{other}"] = {
+        gaps[pair] = prompt_means(ours) - prompt_means(theirs)  # (N,)
+        found[pair] = {
             "difference": difference(ours, theirs).as_dict(),
             "win_rate": win_rate(_by_prompt(ours), _by_prompt(theirs)).as_dict(),
-            "p": paired_p_value(ours, theirs, resamples=swaps),
         }
         if len(ours) >= FEWEST_FOR_LENGTH:
-            lengths = (_lengths(results.chosen(name)) for name in (one, other))
-            found[f"{one}|{other}"]["same_length"] = length_controlled(ours, theirs, *lengths).as_dict()
-    corrected = holm({pair: entry["p"] for pair, entry in found.items()})
-    return {pair: {**entry, "p_holm": corrected[pair]} for pair, entry in found.items()}
+            found[pair]["same_length"] = length_controlled(ours, theirs, lengths[one], lengths[other]).as_dict()
+    return {pair: {**found[pair], **tested} for pair, tested in _p_values(gaps).items()}
+
+
+def _p_values(gaps: Mapping[str, Array]) -> Report:
+    """Of the differences at each question (N,), by pair, as they are and corrected for their number."""
+    if not gaps:
+        return {}
+    found = paired_p_values(np.stack(list(gaps.values()), axis=1), resamples=swaps_for(len(gaps)))
+    plain = dict(zip(gaps, found.tolist(), strict=True))
+    corrected = holm(plain)
+    return {pair: {"p": plain[pair], "p_holm": corrected[pair]} for pair in gaps}
 
 
 def _gap(results: Results, reference: str) -> Report | None:

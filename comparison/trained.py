@@ -15,7 +15,7 @@ from comparison.costs import POLICY, SPECIALIST, Cost
 from comparison.decoding import Decoded, Request, drawn
 from comparison.lineup import Entry
 from comparison.methods import asked_rows
-from comparison.phrasing import Phrase, phrased, with_system
+from comparison.phrasing import Phrase, prompted
 from decoding.conversation import Conversation
 from decoding.dimension import Dimension
 from experts.bank import ExpertBank
@@ -77,8 +77,7 @@ class PromptedPolicy(Decoded):
 
     def request(self, conversations: Sequence[Conversation], asked: Combination, seed: int) -> Request:
         """Gives what the mixture reads."""
-        texts = phrased(self.phrase, conversations, asked, seed)
-        told = [with_system(text, one) for text, one in zip(texts, conversations, strict=True)]
+        told = prompted(self.phrase, conversations, asked, seed)
         rows = asked_rows(self.mixture, (OBJECTIVE,), len(told))
         return Request(self.mixture, told, rows, (seed, label(asked)))
 

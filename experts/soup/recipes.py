@@ -6,7 +6,7 @@ leave is of full rank and is factored again by a singular value decomposition.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -30,11 +30,13 @@ class Recipe:
         cook: Gives the adapter for a bank and the weight of each expert; those with a density take that, too.
         exact: Whether its update promises to be `Σ_k w_k ΔW_k`.
         label: What it does, for reports.
+        degree: With all weights s times as large, the update is s to this power times as large.
     """
 
     cook: Callable[..., Cooked]
     exact: bool
     label: str
+    degree: int = 1
 
 
 def averaged_factors(bank: ExpertBank, weights: Mapping[str, float]) -> Cooked:
@@ -120,7 +122,7 @@ def factored(updates: Mapping[str, Tensor]) -> Cooked:
 
 RECIPES: dict[str, Recipe] = {
     "exact": Recipe(merged_adapter, True, "weighted sum of the updates"),
-    "factors": Recipe(averaged_factors, False, "A and B averaged apart, as published comparisons often do"),
+    "factors": Recipe(averaged_factors, False, "A and B averaged apart, as published comparisons often do", 2),
     "ties": Recipe(ties_merged, False, "TIES on the updates"),
     "dare": Recipe(dare_merged, False, "DARE on the updates"),
 }
@@ -140,7 +142,7 @@ def recipe_named(name: str, density: float | None = None) -> Recipe:
     if name not in ("ties", "dare"):
         raise ValueError(f"only ties and dare have a density, got {density} for {name!r}")
     _require_share(density)
-    return Recipe(partial(found.cook, density=density), found.exact, f"{found.label}, density {density:g}")
+    return replace(found, cook=partial(found.cook, density=density), label=f"{found.label}, density {density:g}")
 
 
 def _merged_by(

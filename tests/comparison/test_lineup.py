@@ -13,7 +13,7 @@ from comparison.methods import Mixed
 from comparison.soups import Kitchen, Soup
 from comparison.spared import RandomGate
 from comparison.static import StaticSoup
-from decoding.rules import uniform_log_weights
+from decoding.rules import RULES, uniform_log_weights
 from decoding.sampling import Sampling
 from experts.soup.recipes import RECIPES
 from mixture import Mixture
@@ -31,16 +31,16 @@ def lines(mixture: Mixture, static: StaticSoup | None = None):
 def test_a_bundle_is_compared_in_all_its_lines_and_own_models_in_those_they_have(mixture: Mixture):
     experts = [f"expert-{name}" for name in mixture.names]
     soups = [name + suffix for name in SOUPS for suffix in ("", "-prompted")]
-    fixed = ["fixed-probability", "fixed-logit", "fixed-anchored", "fixed-uniform-tempered", "fixed-best"]
+    fixed = [*(f"fixed-{name}" for name in RULES), "fixed-uniform-prompted", "fixed-uniform-tempered", "fixed-best"]
     own = ["base", "prompt-preference", *experts, *soups, "soup-uniform-tempered", *fixed]
     assert [entry.name for entry in lines(replace(mixture, pcm=None, reader=None))] == own
-    assert [entry.name for entry in lines(mixture)] == [*own, "pcm-anchored", "pcm-text"]
+    assert [entry.name for entry in lines(mixture)] == [*own, "pcm-anchored", "pcm-anchored-prompted", "pcm-text"]
     assert all(entry.note and entry.cost for entry in lines(mixture))
 
 
 def test_a_mixture_with_a_gate_is_compared_with_a_budget_and_with_a_gate_that_knows_nothing(mixture: Mixture):
     names = [entry.name for entry in lines(replace(mixture, gate=Gate(32)))]
-    assert names[-4:] == ["pcm-anchored", "pcm-budget-0.3", "pcm-budget-0.3-random", "pcm-text"]
+    assert names[-3:] == ["pcm-budget-0.3", "pcm-budget-0.3-random", "pcm-text"]
     random = RandomGate(32)
     states = torch.randn(4000, 32, generator=torch.Generator().manual_seed(0))
     opened = random(states, *[torch.zeros(4000)] * 3) > random.threshold(0.3)

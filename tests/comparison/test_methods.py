@@ -98,6 +98,14 @@ def test_the_prompted_base_reads_the_preference_in_front_of_the_question(mixture
     assert answers != Base(mixture).respond(QUESTIONS, (), GREEDY, 0)
 
 
+def test_a_mixture_can_be_told_in_its_prompt_as_well(mixture: Mixture):
+    told = Mixed("told", mixture, lambda asked, rng: "be warm").respond(QUESTIONS, ASKED, GREEDY, 0)
+    in_front = [[{"role": "system", "content": "be warm"}, *question] for question in QUESTIONS]
+    untold = Mixed("untold", mixture)
+    assert told == untold.respond(in_front, ASKED, GREEDY, 0)
+    assert told != untold.respond(QUESTIONS, ASKED, GREEDY, 0)
+
+
 def test_a_preference_joins_a_system_message_that_is_there():
     question = {"role": "user", "content": "Why?"}
     assert with_system("be warm", [question]) == [{"role": "system", "content": "be warm"}, question]

@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
+from scipy import stats
 
-from evaluation.corrections import holm, paired_p_value, swaps_for
-from evaluation.intervals import difference
+from evaluation import corrections
+from evaluation.corrections import holm, paired_p_values, swaps_for
+from evaluation.intervals import difference, prompt_means
 
 
 def shuffled_labels(rng: np.random.Generator, methods: int, prompts: int = 40) -> list[np.ndarray]:
@@ -16,6 +19,11 @@ def shuffled_labels(rng: np.random.Generator, methods: int, prompts: int = 40) -
     return [scores[np.arange(prompts), dealt[:, label]] for label in range(methods)]
 
 
+def p_value(ours: ArrayLike, theirs: ArrayLike, *, resamples: int = 4999) -> float:
+    """Of one pair."""
+    return float(paired_p_values((prompt_means(ours) - prompt_means(theirs))[:, None], resamples=resamples)[0])
+
+
 def test_shuffled_labels_give_a_winner_in_one_of_twenty_comparisons():
     rng = np.random.default_rng(0)
     by_interval, by_test, trials = 0, 0, 300
@@ -23,7 +31,7 @@ def test_shuffled_labels_give_a_winner_in_one_of_twenty_comparisons():
         one, other = shuffled_labels(rng, 2)
         found = difference(one, other)
         by_interval += found.low > 0 or found.high < 0
-        by_test += paired_p_value(one, other, resamples=199) < 0.05
+        by_test += p_value(one, other, resamples=199) < 0.05
     assert 0.025 <= by_interval / trials <= 0.085
     assert 0.025 <= by_test / trials <= 0.085
 
@@ -34,7 +42,7 @@ def test_many_comparisons_of_shuffled_labels_give_a_winner_in_one_of_twenty_stud
     corrected, plain, studies = 0, 0, 100
     for _ in range(studies):
         methods = shuffled_labels(rng, 5)
-        p_values = {name: paired_p_value(methods[0], methods[name], resamples=299) for name in range(1, 5)}
+        p_values = {name: p_value(methods[0], methods[name], resamples=299) for name in range(1, 5)}
         plain += min(p_values.values()) < 0.05
         corrected += min(holm(p_values).values()) < 0.05
     assert corrected / studies <= 0.1
@@ -44,13 +52,35 @@ def test_many_comparisons_of_shuffled_labels_give_a_winner_in_one_of_twenty_stud
 def test_a_difference_that_is_there_is_found():
     rng = np.random.default_rng(2)
     hardness = rng.normal(size=30)
-    assert paired_p_value(hardness + 0.3 + 0.2 * rng.normal(size=30), hardness) < 0.001
-    assert paired_p_value([0.0, 1.0, 0.5], [0.0, 1.0, 0.5]) == 1.0
-    assert paired_p_value([1.0], [0.0]) == 1.0
+    assert p_value(hardness + 0.3 + 0.2 * rng.normal(size=30), hardness) < 0.001
+    assert p_value([0.0, 1.0, 0.5], [0.0, 1.0, 0.5]) == 1.0
+    assert p_value([1.0], [0.0]) == 1.0
 
 
 def test_four_prompts_on_one_side_are_two_swaps_in_sixteen():
-    assert paired_p_value([1.0, 2.0, 3.0, 4.0], np.zeros(4)) == pytest.approx(2 / 16)
+    assert p_value([1.0, 2.0, 3.0, 4.0], np.zeros(4)) == pytest.approx(2 / 16)
+
+
+@pytest.mark.parametrize("prompts", [2, 7, 10, 30])
+def test_many_tests_together_are_as_scipy_does_each_alone(prompts):
+    """All the swaps where there are few of them, else the same law from other draws."""
+    rng = np.random.default_rng(3)
+    gaps = rng.normal(size=(prompts, 6)) + np.array([0, 0.1, 0.2, 0.3, -0.3, 0.5])
+    found = paired_p_values(gaps, resamples=20000)
+    alone = [
+        stats.permutation_test(
+            (column,), np.mean, permutation_type="samples", vectorized=True, n_resamples=20000, rng=rng
+        ).pvalue
+        for column in gaps.T
+    ]
+    assert found == pytest.approx(np.array(alone), rel=1e-9 if prompts < 14 else 0.1, abs=0 if prompts < 14 else 0.002)
+
+
+def test_parts_of_the_swaps_are_no_other_swaps(monkeypatch):
+    gaps = np.random.default_rng(4).normal(size=(20, 3)) + 0.2
+    whole = paired_p_values(gaps, resamples=500)
+    monkeypatch.setattr(corrections, "BATCH", 7)
+    assert paired_p_values(gaps, resamples=500).tolist() == whole.tolist()
 
 
 def test_holm_on_his_own_terms():
@@ -64,11 +94,13 @@ def test_holm_on_his_own_terms():
 def test_what_cannot_be_tested_is_refused():
     with pytest.raises(ValueError, match=r"p-values must be in \[0, 1\], got {'a': 1.5}"):
         holm({"a": 1.5})
-    with pytest.raises(ValueError, match="same prompts, got 2 and 1"):
-        paired_p_value([0.0, 1.0], [0.0])
+    with pytest.raises(ValueError, match=r"prompts by tests, got one of shape \(2,\)"):
+        paired_p_values([0.0, 1.0])
+    with pytest.raises(ValueError, match="finite numbers"):
+        paired_p_values([[0.0], [np.nan]])
 
 
 @pytest.mark.parametrize("tests", [1, 15, 136, 1000])
 def test_a_difference_without_any_doubt_survives_the_correction_for_any_number_of_tests(tests):
     gaps = np.full(40, 0.1) + np.linspace(-0.01, 0.01, 40)
-    assert paired_p_value(gaps, np.zeros(40), resamples=swaps_for(tests)) * tests < 0.05
+    assert p_value(gaps, np.zeros(40), resamples=swaps_for(tests)) * tests < 0.05

@@ -197,3 +197,13 @@ def test_the_command_saves_the_soup_that_a_controller_is_on_average(tiny_bundle:
     assert found is not None
     assert 0 < float(found[1]) != float(found[2]) > 0
     assert (tmp_path / "static" / "adapter_model.safetensors").exists()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_larger_weights_make_the_same_soup_larger(llama: Household, name: str) -> None:
+    """What is cooked once serves for every scale: else each candidate of a search would take minutes."""
+    recipe = recipe_named(name)
+    small, large = (updates(recipe.cook(llama.bank, {k: s * w for k, w in WEIGHTS.items()})) for s in (1.0, 1.5))
+    for module, update in small.items():
+        assert torch.allclose(large[module], 1.5**recipe.degree * update, atol=1e-6)
+        assert not torch.allclose(large[module], 1.5 ** (3 - recipe.degree) * update, atol=1e-3)

@@ -1,4 +1,4 @@
-"""How hyper-parameters are chosen, for every method alike: one setting after the other, by what validation says.
+"""How hyper-parameters are chosen, for every method alike: one after the other until none changes, by validation.
 
 Knows numbers with names and a function that says what they are worth. Does not know methods, answers or scorers.
 """
@@ -35,7 +35,9 @@ class Choice:
 def choose(
     start: Mapping[str, float], grid: Mapping[str, Sequence[float]], worth: Callable[[Settings], float]
 ) -> Choice:
-    """Gives the best settings of a search along one coordinate after the other.
+    """Gives the best settings of a search along one coordinate after the other, round after round.
+
+    It ends with a round in which no setting changes: none of them alone can be set better.
 
     Args:
         start: A value for every setting; what is not in the grid stays.
@@ -47,16 +49,19 @@ def choose(
     """
     if unknown := [name for name in grid if name not in start]:
         raise ValueError(f"every setting of the grid must have a start, got none for {unknown}")
-    best = dict(start)
+    best, settled = dict(start), False
     known = {_key(best): worth(best)}
     tried = [(dict(best), known[_key(best)])]
-    for name, values in grid.items():
-        for candidate in [best | {name: value} for value in values]:
-            if _key(candidate) not in known:
-                known[_key(candidate)] = worth(candidate)
-                tried.append((candidate, known[_key(candidate)]))
-            if known[_key(candidate)] > known[_key(best)] + TIE:
-                best = candidate
+    while not settled:
+        before = best
+        for name, values in grid.items():
+            for candidate in [best | {name: value} for value in values]:
+                if _key(candidate) not in known:
+                    known[_key(candidate)] = worth(candidate)
+                    tried.append((candidate, known[_key(candidate)]))
+                if known[_key(candidate)] > known[_key(best)] + TIE:
+                    best = candidate
+        settled = best == before
     return Choice(best, known[_key(best)], tuple(tried))
 
 

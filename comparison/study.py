@@ -146,7 +146,7 @@ class Study:
         return found
 
     def _choices(self, entries: Sequence[Entry]) -> dict[str, Choice]:
-        """What validation chooses for each line, the temperature last."""
+        """What validation chooses for each line, its temperature among it."""
         bar = self.progress.add_task("choosing", total=len(entries))
         found = {}
         for entry in entries:
@@ -155,7 +155,7 @@ class Study:
             if self.chooser is None or not self.case.validation:
                 found[entry.name] = Choice(start, None)
             else:
-                grid = {**entry.grid, TEMPERATURE: self.plan.temperatures}
+                grid = {TEMPERATURE: self.plan.temperatures, **entry.grid}
                 found[entry.name] = choose(start, grid, partial(self._worth, entry))
             self.progress.advance(bar)
         return found

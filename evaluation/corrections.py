@@ -57,13 +57,18 @@ def paired_p_values(gaps: ArrayLike, *, resamples: int = 4999, seed: int = 0) ->
 
 def _all_swaps(prompts: int) -> Iterator[NDArray[np.float64]]:
     """Every way to flip signs, once (2^N, N)."""
-    yield 1.0 - 2.0 * (np.arange(2**prompts)[:, None] >> np.arange(prompts) & 1)
+    yield _signs(np.arange(2**prompts)[:, None] >> np.arange(prompts) & 1)
 
 
 def _some_swaps(prompts: int, count: int, rng: np.random.Generator) -> Iterator[NDArray[np.float64]]:
     """So many ways to flip signs, drawn at random, in parts (n, N)."""
     for start in range(0, count, BATCH):
-        yield 1.0 - 2.0 * rng.integers(2, size=(min(BATCH, count - start), prompts))
+        yield _signs(rng.integers(2, size=(min(BATCH, count - start), prompts)))
+
+
+def _signs(bits: NDArray[np.int64]) -> NDArray[np.float64]:
+    """1 for 0, -1 for 1."""
+    return (1 - 2 * bits).astype(np.float64)
 
 
 def holm(p_values: Mapping[Name, float]) -> dict[Name, float]:

@@ -334,7 +334,7 @@ class Mixture(Generic[BankType]):
         """
         trunk_cache = None if self.pcm is None else self.pcm.trunk.empty_cache()
         lag = None if self.budget == 1 else Lag.fresh(self.bank.empty_cache(), len(asked), asked.device)
-        return State(Rows.of(asked), asked, attention_mask, self.bank.empty_cache(), room, trunk_cache, lag)
+        return State(self.bank.rows(asked), asked, attention_mask, self.bank.empty_cache(), room, trunk_cache, lag)
 
     @torch.no_grad()
     def step(self, state: State, tokens: Tensor) -> Step:
@@ -409,7 +409,7 @@ class Mixture(Generic[BankType]):
             logits_to_keep: Only this many last positions; 0 is all of them.
             state: What was read before; its caches are filled further. None reads whole texts without a cache.
         """
-        rows = Rows.of(asked) if state is None else state.rows
+        rows = self.bank.rows(asked) if state is None else state.rows
         caches = (None, None) if state is None else (state.cache, state.trunk_cache)
         reading = self.bank.read(input_ids, attention_mask, rows, caches[0], logits_to_keep=logits_to_keep)
         return self.heard(reading, input_ids, attention_mask, asked, caches[1])

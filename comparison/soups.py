@@ -13,10 +13,10 @@ import torch
 from comparison.combinations import Combination, label, strengths
 from comparison.decoding import Decoded, Request
 from comparison.phrasing import Phrase, prompted
+from comparison.side_by_side import SideBySide
 from decoding.conversation import Conversation
 from decoding.dimension import Dimension
 from experts.adapters import UP, Adapter
-from experts.bank import ExpertBank
 from experts.soup.check import Finding, checked
 from experts.soup.recipes import Cooked, Recipe
 from mixture import Mixture
@@ -30,7 +30,7 @@ class Kitchen:
 
     def __init__(self, mixture: Mixture) -> None:
         """Takes base and experts of a mixture."""
-        self.bank, self._pot = mixture.bank, ExpertBank(mixture.bank.base)
+        self.bank, self._pot = mixture.bank, SideBySide(mixture.bank.base)
         self._alone = replace(mixture.uniform("anchored"), reader=None)
         self._inside: tuple[object, ...] | None = None
         self._cooked: dict[tuple[object, ...], Cooked] = {}

@@ -16,6 +16,7 @@ from comparison.decoding import Decoded, Request, drawn
 from comparison.lineup import Entry
 from comparison.methods import asked_rows
 from comparison.phrasing import Phrase, prompted
+from comparison.side_by_side import SideBySide
 from decoding.conversation import Conversation
 from decoding.dimension import Dimension
 from experts.bank import ExpertBank
@@ -117,6 +118,6 @@ def _named(name: str, folders: Sequence[Path]) -> str:
 
 def _alone(mixture: Mixture, folders: dict[str, Path]) -> Mixture:
     """The mixture's base with these adapters, of which one speaks at a time."""
-    bank = ExpertBank.load(mixture.bank.base, folders)
+    bank = SideBySide.load(mixture.bank.base, folders)
     dimensions = tuple(Dimension(name, f"The answer is {name}.") for name in folders)
     return replace(mixture.uniform("anchored"), bank=bank, dimensions=dimensions, reader=None)

@@ -155,6 +155,10 @@ class ExpertBank(nn.Module):
         """A new cache for `read` and `forward_rows`, of the kinds of layers this base has."""
         return fresh_cache(self.base)
 
+    def rows(self, asked: Tensor) -> Rows:
+        """Gives who reads requests that ask for experts (B, K)."""
+        return Rows.of(asked)
+
     def read(
         self, input_ids: Tensor, attention_mask: Tensor, rows: Rows, cache: Cache | None = None, logits_to_keep: int = 0
     ) -> Reading:

@@ -30,6 +30,10 @@ class Bank(Protocol):
         """A new cache for `read`, which serves the same rows for its whole life."""
         ...
 
+    def rows(self, asked: Tensor) -> Rows:
+        """Gives who reads requests that ask for experts (B, K)."""
+        ...
+
     def read(
         self, input_ids: Tensor, attention_mask: Tensor, rows: Rows, cache: Cache | None = None, logits_to_keep: int = 0
     ) -> Reading:

@@ -60,6 +60,11 @@ class Rows:
         requests = torch.arange(n).repeat(len(experts))
         return cls(requests, torch.tensor(list(experts), dtype=torch.long).repeat_interleave(n))
 
+    def narrowed(self, kept: Tensor) -> "Rows":
+        """Gives the rows of these requests (B',), increasing, which are numbered anew."""
+        mine = torch.isin(self.requests, kept)
+        return Rows(torch.searchsorted(kept, self.requests[mine]), self.experts[mine])
+
     def require_base(self, requests: int) -> None:
         """Refuses rows that do not start with exactly one base row for each request, in order.
 

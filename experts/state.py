@@ -55,4 +55,4 @@ class State:
             self.trunk_cache.batch_select_indices(kept)
         asked, room = self.asked[kept], None if self.room is None else self.room[kept]
         lag = None if self.lag is None else self.lag.narrowed(kept)
-        return State(Rows.of(asked), asked, self.mask[kept], self.cache, room, self.trunk_cache, lag)
+        return State(self.rows.narrowed(kept), asked, self.mask[kept], self.cache, room, self.trunk_cache, lag)

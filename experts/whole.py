@@ -107,6 +107,10 @@ class WholeModels(nn.Module):
         """A new cache for `read`, one part for each model."""
         return CacheOfEach([fresh_cache(model) for model in self._readers()])
 
+    def rows(self, asked: Tensor) -> Rows:
+        """Gives who reads requests that ask for experts (B, K)."""
+        return Rows.of(asked)
+
     def read(
         self, input_ids: Tensor, attention_mask: Tensor, rows: Rows, cache: Cache | None = None, logits_to_keep: int = 0
     ) -> Reading:

@@ -35,6 +35,7 @@ from comparison.other_controllers import other_controllers
 from comparison.page import show
 from comparison.roles import language_judge, remembering, roles
 from comparison.scorers import Scorer
+from comparison.shares import answer_in_shares, share_of
 from comparison.static import StaticSoup
 from comparison.study import Plan, Results, Study
 from comparison.study_files import write
@@ -80,8 +81,10 @@ def compare(
     judge_model: str | None = None,
     judge_key: str | None = None,
     quick: bool = False,
+    workers: int = 1,
+    share: str | None = None,
 ) -> Report:
-    """Compares methods and gives the report.
+    """Compares methods and gives the report, which is empty for a share.
 
     Args:
         output: The folder for reports and answers; what an earlier run left there is not done again.
@@ -116,11 +119,18 @@ def compare(
         judge_model: As the endpoint calls it.
         judge_key: Name of the environment variable that holds its key, if it wants one.
         quick: A few methods on a few questions: whether everything works, not what is best.
+        workers: Processes that answer side by side, each with its part of the cores: on two cores, two are faster than
+            one with both.
+        share: K/N answers the Kth of N shares of the methods and makes no report, for several machines that write into
+            one folder; the command without it then makes the report.
 
     Raises:
         FileNotFoundError: If a model or file is not there.
         ValueError: If something does not fit together.
     """
+    given = {**locals(), "workers": 1}
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1, got {workers}")
     limits = QUICK_QUESTIONS if quick else (test_prompts, validation_prompts)
     case = with_questions(case_of(bundle, base, experts, opposites, rule), prompts, validation, limits)
     case = with_users(with_preferences(case, listed(preferences)), listed(users))
@@ -140,7 +150,12 @@ def compare(
     entries = only(everything, listed(methods) or some_of(everything, QUICK if quick else MAIN))
     held = _reference(entries, reference)
     _require_graded(entries, sweeping)
-    study = Study(case, plan, judge, chooser, tested, validated, bars())
+    study = Study(case, plan, judge, chooser, tested, validated, bars(hidden=share is not None))
+    if share is not None:
+        _answer(study, share_of(entries, share), sweeping)
+        return {}
+    if workers > 1:
+        answer_in_shares(compare, given, len(entries), workers)
     with study.progress:
         results = study.run(entries)
         fronts = {label(swept): _front(study, swept, entries, results, held) for swept in sweeping}
@@ -154,11 +169,22 @@ def compare(
     return report
 
 
+def _answer(study: Study, entries: list[Entry], sweeping: Sequence[Combination]) -> None:
+    """Answers everything of these lines that a report needs."""
+    choices = study.run(entries).choices
+    for swept in sweeping:
+        _between(study, swept).swept([entry for entry in entries if entry.graded], choices)
+
+
+def _between(study: Study, swept: Combination) -> Study:
+    """The study of the preferences between the dimensions that are swept."""
+    return replace(study, case=replace(study.case, preferences=sweep(swept)))
+
+
 def _front(study: Study, swept: Combination, entries: list[Entry], results: Results, reference: str) -> Report:
     """What each method that hears half a wish reaches between the dimensions that are swept."""
-    between = replace(study, case=replace(study.case, preferences=sweep(swept)))
     graded = [entry for entry in entries if entry.graded]
-    return front(between.swept(graded, results.choices), swept, reference)
+    return front(_between(study, swept).swept(graded, results.choices), swept, reference)
 
 
 def _require_graded(entries: list[Entry], sweeping: Sequence[Combination]) -> None:
@@ -251,7 +277,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def tell(report: Report) -> None:
-    """Prints what the report says, then its tables."""
+    """Prints what the report says, then its tables; nothing of a share."""
+    if not report:
+        return
     console = Console()
     for sentence in sentences(report):
         console.print(f"- {sentence}", markup=False)

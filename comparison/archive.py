@@ -88,7 +88,7 @@ class Archive:
 
     def note(self, run: Run, what: str, value: object) -> None:
         """Notes something down of a run, as plain data."""
-        _write_whole((self.folder / run.path).with_suffix(f".{what}"), [json.dumps(value) + "\n"])
+        write_whole((self.folder / run.path).with_suffix(f".{what}"), [json.dumps(value) + "\n"])
 
     def write(self, run: Run, answers: Sequence[str]) -> None:
         """Writes the answers of a run (N), beside their place first, so that a half-written file never takes it.
@@ -99,11 +99,11 @@ class Archive:
         """
         pairs = zip(self.conversations, answers, strict=True)
         lines = [json.dumps({"messages": list(one), "answer": text}, ensure_ascii=False) + "\n" for one, text in pairs]
-        _write_whole(self.folder / run.path, lines)
+        write_whole(self.folder / run.path, lines)
 
 
-def _write_whole(path: Path, lines: Sequence[str]) -> None:
-    """Writes a file beside its place, then puts it there."""
+def write_whole(path: Path, lines: Sequence[str]) -> None:
+    """Writes a file beside its place, then puts it there: several processes may do so at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, beside = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     try:

@@ -29,10 +29,16 @@ def command_parser(function: Callable[..., Any], prog: str) -> ArgumentParser:
     return parser
 
 
-def bars() -> Progress:
-    """Gives the bars of a long command, on standard error."""
+def bars(hidden: bool = False) -> Progress:
+    """Gives the bars of a long command, on standard error, or hidden ones."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True))
+    return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True), disable=hidden)
+
+
+def quiet() -> None:
+    """Lets transformers speak of errors alone."""
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
 
 
 def write_report(report: Mapping[str, Any], page: str, output: Path) -> None:
@@ -49,8 +55,7 @@ def exit_status(work: Callable[[], object], stopped: str) -> int:
         work: Everything that may go wrong.
         stopped: What to say to whoever interrupts it.
     """
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    quiet()
     errors = Console(stderr=True)
     try:
         work()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from comparison.archive import write_whole
 from comparison.decoding import drawn
 from comparison.scorers import Scorer, Scores
 from experts.miniature.corpus import Prompt
@@ -40,8 +41,5 @@ class Remembered:
             "quality": found.quality.tolist(),
             "dimensions": {name: values.tolist() for name, values in found.dimensions.items()},
         }
-        self.folder.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(".part")
-        beside.write_text(json.dumps(content), encoding="utf-8")
-        beside.replace(path)  # a half-written file never takes its place
+        write_whole(path, [json.dumps(content)])
         return found

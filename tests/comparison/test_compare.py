@@ -55,6 +55,51 @@ def arguments(own: Path) -> list[str]:
     return ["--config", str(own / "config.yaml")]
 
 
+def without_costs(report: Path) -> dict:
+    """The report but for time and memory, which are the machine's."""
+    found = json.loads(report.read_text())
+    for method in found["methods"].values():
+        del method["cost"]
+    return found
+
+
+def test_shares_leave_nothing_to_decode_and_the_report_of_one_process(arguments: list[str], tmp_path: Path):
+    sweeps = ["--sweeps", "warm+short"]
+    assert command.main([*arguments, *sweeps, "--output", str(tmp_path / "one")]) == 0
+    shared = [*arguments, *sweeps, "--output", str(tmp_path / "shared")]
+    for place in (1, 2, 3):
+        assert command.main([*shared, "--share", f"{place}/3"]) == 0
+    assert not (tmp_path / "shared" / "report.json").exists()
+    answered = {path: path.stat().st_mtime_ns for path in tmp_path.glob("shared/answers/**/*.jsonl")}
+    assert len(answered) > 20
+    assert command.main(shared) == 0
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("shared/answers/**/*.jsonl")} == answered
+    one, other = (without_costs(tmp_path / name / "report.json") for name in ("one", "shared"))
+    assert one == other
+
+
+def test_several_processes_give_the_report_of_one(arguments: list[str], tmp_path: Path):
+    for workers in ("1", "2"):
+        output = tmp_path / workers
+        assert command.main([*arguments, "--output", str(output), "--workers", workers]) == 0
+    assert without_costs(tmp_path / "1" / "report.json") == without_costs(tmp_path / "2" / "report.json")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--share", "3/2"], "a share must be K/N with K from 1 to N, got '3/2'"),
+        (["--share", "first"], "a share must be K/N with K from 1 to N, got 'first'"),
+        (["--workers", "0"], "workers must be at least 1, got 0"),
+    ],
+)
+def test_a_share_that_is_none_is_refused(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], given: list[str], message: str
+):
+    assert command.main([*arguments, "--output", str(tmp_path), *given]) == 1
+    assert message in capsys.readouterr().err
+
+
 def test_own_models_are_compared_without_gold_judge_and_without_decoding_twice(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

@@ -16,6 +16,7 @@ correction over all pairs, differences at equal length.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from multiprocessing import parent_process
 from pathlib import Path
 
 from jsonargparse import ActionConfigFile
@@ -35,7 +36,7 @@ from comparison.other_controllers import other_controllers
 from comparison.page import show
 from comparison.roles import language_judge, remembering, roles
 from comparison.scorers import Scorer
-from comparison.shares import answer_in_shares, share_of
+from comparison.shares import answer_in_shares, place_of, share_of
 from comparison.static import StaticSoup
 from comparison.study import Plan, Results, Study
 from comparison.study_files import write
@@ -120,17 +121,19 @@ def compare(
         judge_key: Name of the environment variable that holds its key, if it wants one.
         quick: A few methods on a few questions: whether everything works, not what is best.
         workers: Processes that answer side by side, each with its part of the cores: on two cores, two are faster than
-            one with both.
-        share: K/N answers the Kth of N shares of the methods and makes no report, for several machines that write into
-            one folder; the command without it then makes the report.
+            one with both. A script that asks for several needs a main guard.
+        share: K/N answers the Kth of N shares of the methods, in one process, and makes no report, for several machines
+            that write into one folder; the command without it then makes the report.
 
     Raises:
         FileNotFoundError: If a model or file is not there.
         ValueError: If something does not fit together.
     """
-    given = {**locals(), "workers": 1}
+    given = locals().copy()
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
+    if share is not None:
+        place_of(share)
     limits = QUICK_QUESTIONS if quick else (test_prompts, validation_prompts)
     case = with_questions(case_of(bundle, base, experts, opposites, rule), prompts, validation, limits)
     case = with_users(with_preferences(case, listed(preferences)), listed(users))
@@ -150,9 +153,10 @@ def compare(
     entries = only(everything, listed(methods) or some_of(everything, QUICK if quick else MAIN))
     held = _reference(entries, reference)
     _require_graded(entries, sweeping)
-    study = Study(case, plan, judge, chooser, tested, validated, bars(hidden=share is not None))
+    study = Study(case, plan, judge, chooser, tested, validated, bars(hidden=parent_process() is not None))
     if share is not None:
-        _answer(study, share_of(entries, share), sweeping)
+        with study.progress:
+            _answer(study, share_of(entries, share), sweeping)
         return {}
     if workers > 1:
         answer_in_shares(compare, given, len(entries), workers)

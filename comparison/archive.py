@@ -9,12 +9,11 @@ Knows files. Does not know how an answer is made, nor what it is worth.
 """
 
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from comparison.combinations import Combination, label
 from comparison.decoding import drawn
@@ -103,12 +102,11 @@ class Archive:
 
 
 def write_whole(path: Path, lines: Sequence[str]) -> None:
-    """Writes a file beside its place, then puts it there: several processes may do so at once."""
+    """Writes a file beside its place, then puts it there: several processes and machines may do so at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, beside = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    beside = path.with_name(f".{path.name}-{uuid4().hex}")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.writelines(lines)
-        Path(beside).replace(path)
+        beside.write_text("".join(lines), encoding="utf-8")
+        beside.replace(path)
     finally:
-        Path(beside).unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)

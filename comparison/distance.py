@@ -50,7 +50,7 @@ def distances(
                 request = method.request(conversations, run.asked, seed)
                 known = nats(request, conversations, answers[:MEASURED], temperature, longest).tolist()
                 archive.note(run, "nats", known)
-            columns.append(known)
+            columns.append(known[:MEASURED])
         found.append(np.array(columns).T)  # (N', S)
     return np.stack(found, axis=1)
 

@@ -3,10 +3,15 @@
 Knows processes. Does not know what a line is or how it is answered.
 """
 
+import gc
+import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from threading import Thread
 from typing import Any, TypeVar
 
 import torch
@@ -28,10 +33,20 @@ def share_of(lines: Sequence[T], share: str) -> list[T]:
     Raises:
         ValueError: If it is no share.
     """
+    place, count = place_of(share)
+    return list(lines[place - 1 :: count])
+
+
+def place_of(share: str) -> tuple[int, int]:
+    """Gives K and N of a share K/N.
+
+    Raises:
+        ValueError: If it is no share.
+    """
     place, _, count = share.partition("/")
     if not (place.isdecimal() and count.isdecimal() and 1 <= int(place) <= int(count)):
         raise ValueError(f"a share must be K/N with K from 1 to N, got {share!r}")
-    return list(lines[int(place) - 1 :: int(count)])
+    return int(place), int(count)
 
 
 def answer_in_shares(answer: Callable[..., object], settings: Mapping[str, Any], lines: int, workers: int) -> None:
@@ -42,22 +57,46 @@ def answer_in_shares(answer: Callable[..., object], settings: Mapping[str, Any],
         settings: Of the comparison.
         lines: How many there are.
         workers: How many processes.
+
+    Raises:
+        OSError: If a process is killed, or cannot begin.
     """
     count = min(lines, SHARES_EACH * workers)
     threads = max(1, torch.get_num_threads() // workers)
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_begin, initargs=(threads,))
+    context = get_context("spawn")
+    theirs, ours = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(threads, theirs))
     try:
         with bars() as progress:
             shares = [f"{place}/{count}" for place in range(1, count + 1)]
-            running = [pool.submit(answer, **{**settings, "share": share}) for share in shares]
+            running = [pool.submit(_answered, answer, {**settings, "share": share}) for share in shares]
             for done in progress.track(as_completed(running), total=count, description="answering in shares"):
                 done.result()
+        pool.shutdown()
+    except BrokenProcessPool as problem:
+        raise OSError("a process that answers was killed, perhaps for want of memory: try fewer workers") from problem
     finally:
+        ours.close()  # whoever still answers ends
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _begin(threads: int) -> None:
-    """Prepares a process that answers: it says nothing, and ends at once when it is interrupted."""
+def _begin(threads: int, parent: Connection) -> None:
+    """Prepares a process that answers: it says nothing, and ends at once when it is interrupted or left alone."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     torch.set_num_threads(threads)
     quiet()
+    Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: Connection) -> None:
+    """Ends this process when the other end is closed, by hand or because its process is no more."""
+    try:
+        parent.recv()
+    except EOFError:
+        os._exit(1)  # what is finished was written whole
+
+
+def _answered(answer: Callable[..., object], settings: Mapping[str, Any]) -> None:
+    """Answers a share, and leaves none of its models in memory."""
+    answer(**settings)
+    gc.collect()

@@ -15,7 +15,7 @@ class SideBySide(ExpertBank):
     """Adapters of which each request asks for one.
 
     The base is not read: in the readings that one takes its place, so that under the rule `anchored` it speaks whatever
-    its weight is. Half the rows of an `ExpertBank`, which is what a merged model costs.
+    its weight is, and a cap bounds nothing. Half the rows of an `ExpertBank`, which is what a merged model costs.
     """
 
     def rows(self, asked: Tensor) -> Rows:

@@ -22,7 +22,7 @@ from experts.soup.recipes import Cooked, Recipe
 from mixture import Mixture
 
 ROOM = 2**31
-"""Bytes of the soups that stand beside each other, at most."""
+"""Bytes of the soups that stand beside each other in a kitchen, at most; as they were cooked, as much again."""
 
 
 class Kitchen:
@@ -54,6 +54,8 @@ class Kitchen:
     @torch.no_grad()
     def cooked(self, recipe: Recipe, weights: Mapping[str, float]) -> Cooked:
         """Gives a soup as an adapter; one that is larger or smaller than one of the last is not cooked anew.
+
+        As many as there is room for are remembered; the experts must stay what they are.
 
         Args:
             recipe: How to cook.

@@ -52,10 +52,11 @@ def front_plot(found: Mapping[str, Any]) -> Figure:
     """Gives the ways from one dimension to the other: of the reference, and of the best soup, mixture and so on."""
     methods = found["methods"]
     order = sorted(methods, key=lambda name: ("reference_minus_ours" in methods[name], -_commanded(methods[name])))
+    reference, *others = order
     of_each_kind: dict[str, str] = {}
-    for name in order:
+    for name in others:
         of_each_kind.setdefault(name.partition("-")[0], name)
-    paths = {name: list(methods[name]["points"].values()) for name in of_each_kind.values()}
+    paths = {name: list(methods[name]["points"].values()) for name in (reference, *of_each_kind.values())}
     return path_plot(paths, *(f"quality × {name}" for name in found["dimensions"]))
 
 

@@ -48,7 +48,7 @@ def paired_p_values(gaps: ArrayLike, *, resamples: int = 4999, seed: int = 0) ->
     if len(table) < 2:
         return np.ones(table.shape[1])  # one swap of one prompt tells nothing
     found = np.abs(table.sum(axis=0))  # (M,)
-    as_large = found * (1 - 1e-12)  # the same sum in another order is as large
+    as_large = found - 1e-12 * np.abs(table).sum(axis=0)  # the same sum in another order is as large
     every = 2 ** len(table) <= resamples
     swaps = _all_swaps(len(table)) if every else _some_swaps(len(table), resamples, np.random.default_rng(seed))
     larger = sum(((np.abs(signs @ table) >= as_large).sum(axis=0) for signs in swaps), np.zeros(len(found)))  # (M,)
@@ -56,8 +56,9 @@ def paired_p_values(gaps: ArrayLike, *, resamples: int = 4999, seed: int = 0) ->
 
 
 def _all_swaps(prompts: int) -> Iterator[NDArray[np.float64]]:
-    """Every way to flip signs, once (2^N, N)."""
-    yield _signs(np.arange(2**prompts)[:, None] >> np.arange(prompts) & 1)
+    """Every way to flip signs, once, in parts (n, N)."""
+    for start in range(0, 2**prompts, BATCH):
+        yield _signs(np.arange(start, min(start + BATCH, 2**prompts))[:, None] >> np.arange(prompts) & 1)
 
 
 def _some_swaps(prompts: int, count: int, rng: np.random.Generator) -> Iterator[NDArray[np.float64]]:

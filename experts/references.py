@@ -6,10 +6,10 @@ the Bradley-Terry model behind it): `sigmoid(r(y) - r(y_ref))`.
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
+from uuid import uuid4
 
 import torch
 from safetensors import safe_open
@@ -96,7 +96,7 @@ def save_references(references: References, path: Path, made_from: str) -> None:
     """Writes the references with the fingerprint of what they were made from."""
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.contiguous() for name, tensor in references._asdict().items()}
-    unfinished = path.with_suffix(f".{os.getpid()}")  # of several processes each writes the same
+    unfinished = path.with_suffix(f".{uuid4().hex}")  # of several processes each writes the same
     save_file(tensors, unfinished, metadata={"made_from": made_from})
     unfinished.replace(path)
 

@@ -48,7 +48,7 @@ class State:
         self.mask = torch.cat([self.mask, counts.to(self.mask)], dim=-1)  # (B, S)
 
     def narrowed(self, requests: Sequence[int]) -> "State":
-        """The state of these requests alone, by their places in the batch; the old one must not be used again."""
+        """The state of these requests alone, by increasing places in the batch; the old one must not be used again."""
         kept = torch.tensor(requests, device=self.mask.device)
         self.cache.batch_select_indices(torch.isin(self.rows.requests, kept).nonzero().squeeze(-1))
         if self.trunk_cache is not None:

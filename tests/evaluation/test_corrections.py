@@ -55,6 +55,7 @@ def test_a_difference_that_is_there_is_found():
     assert p_value(hardness + 0.3 + 0.2 * rng.normal(size=30), hardness) < 0.001
     assert p_value([0.0, 1.0, 0.5], [0.0, 1.0, 0.5]) == 1.0
     assert p_value([1.0], [0.0]) == 1.0
+    assert p_value([0.1, 0.2, -0.3], np.zeros(3)) == 1.0  # a sum of 3e-17
 
 
 def test_four_prompts_on_one_side_are_two_swaps_in_sixteen():
@@ -79,8 +80,10 @@ def test_many_tests_together_are_as_scipy_does_each_alone(prompts):
 def test_parts_of_the_swaps_are_no_other_swaps(monkeypatch):
     gaps = np.random.default_rng(4).normal(size=(20, 3)) + 0.2
     whole = paired_p_values(gaps, resamples=500)
+    few = paired_p_values(gaps[:5])
     monkeypatch.setattr(corrections, "BATCH", 7)
     assert paired_p_values(gaps, resamples=500).tolist() == whole.tolist()
+    assert paired_p_values(gaps[:5]).tolist() == few.tolist()
 
 
 def test_holm_on_his_own_terms():

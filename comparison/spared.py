@@ -5,6 +5,7 @@ Knows gates. Does not know what an answer is worth.
 
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from comparison.methods import Mixed
@@ -14,12 +15,17 @@ from pcm.gate.head import Gate
 BUDGET = 0.3
 
 
+SIGNS = 24
+
+
 class RandomGate(Gate):
     """Knows nothing: opens at any token with the same chance, always at the same ones of one text."""
 
     def forward(self, hidden: Tensor, spread: Tensor, divergence: Tensor, age: Tensor) -> Tensor:
-        """Gives digits of the state behind those that mean something, in [0, 1) (...,)."""
-        return (hidden.double().sum(-1) * 1e4).frac().abs()
+        """Gives numbers in [0, 1) (...,) that the signs of the state scatter: rounding does not change them."""
+        signs = (hidden[..., :SIGNS] > 0).double()
+        scattered = (torch.arange(signs.shape[-1], device=hidden.device).double() + 0.5).sqrt() * 1e3
+        return (signs @ scattered).frac()
 
     def threshold(self, budget: float) -> float:
         """Gives what a share `budget` of such numbers is above."""

@@ -45,6 +45,8 @@ def test_a_mixture_with_a_gate_is_compared_with_a_budget_and_with_a_gate_that_kn
     states = torch.randn(4000, 32, generator=torch.Generator().manual_seed(0))
     opened = random(states, *[torch.zeros(4000)] * 3) > random.threshold(0.3)
     assert float(opened.float().mean()) == pytest.approx(0.3, abs=0.03)
+    rounded = states * (1 + 1e-6)
+    assert ((random(rounded, *[torch.zeros(4000)] * 3) > random.threshold(0.3)) == opened).all()
 
 
 def test_a_controller_gives_a_static_soup_where_there_are_questions_to_average_over(mixture: Mixture, tmp_path: Path):

@@ -14,7 +14,7 @@ import json
 import multiprocessing
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from queue import Queue
@@ -46,7 +46,7 @@ from experts.reward_worth import (
     measure_ensemble,
     worth,
 )
-from experts.rewards import HEAD_WEIGHT, QUALITY
+from experts.rewards import HEAD_WEIGHT
 
 METRICS_FILE = "metrics.json"
 
@@ -205,7 +205,6 @@ def train_rewards(
     seed: int = 0,
     evidence: bool = True,
     members: int = 1,
-    learning_rates: dict[str, float] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Metrics by name of reward models trained side by side, each in a process with one thread; finished ones are kept.
 
@@ -224,24 +223,19 @@ def train_rewards(
         seed: the same for every model; further members of an ensemble take the seeds after it.
         evidence: whether heads read evidence gathered over all tokens, not the last state alone (`readout`).
         members: reward models per name, trained from different seeds; several make an ensemble (`ensemble`).
-        learning_rates: of single names, in place of `learning_rate`.
 
     Raises:
-        ValueError: if there are no pairs or no members, or a rate is given for a name without pairs.
+        ValueError: if there are no pairs or no members.
     """
     if members < 1:
         raise ValueError(f"members must be at least 1, got {members}")
     names = listed(names) or most_pairs_first(pairs)
     if not names:
         raise ValueError(f"pairs must hold one file or folder per reward model, got none in {pairs}")
-    rates = dict.fromkeys(names, learning_rate) | (learning_rates or {})
-    known = sorted({*names, QUALITY, *(most_pairs_first(pairs) if pairs.is_dir() else ())})
-    if unknown := sorted(rates.keys() - {*known}):
-        raise ValueError(f"learning_rates must be of {', '.join(known)}, got {', '.join(unknown)}")
     models = [(name, number) for number in range(1, members + 1) for name in names]
     todo = [model for model in models if not (member_folder(output / model[0], model[1]) / METRICS_FILE).exists()]
     if todo:
-        settings = {name: (epochs, rate, batch_size, evidence) for name, rate in rates.items()}
+        settings = epochs, learning_rate, batch_size, evidence
         _train_side_by_side(todo, base, pairs, output, workers, seed, settings)
     metrics = {name: _metrics_of(name, base, pairs, output, members) for name in names}
     (output / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n")
@@ -266,9 +260,9 @@ def _train_side_by_side(
     output: Path,
     workers: int,
     seed: int,
-    settings: Mapping[str, tuple[float, float, int, bool]],
+    settings: tuple[float, float, int, bool],
 ) -> None:
-    """Trains the models, each a name with the number of a member, by the settings of their names."""
+    """Trains the models, each a name with the number of a member."""
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager, ProcessPoolExecutor(workers, mp_context=context) as pool:
         queue: Queue[Report] = manager.Queue()
@@ -276,7 +270,7 @@ def _train_side_by_side(
         for name, number in models:
             label = name if number == 1 else f"{name} {number}"
             places = name, base, pairs, member_folder(output / name, number)
-            futures[label] = pool.submit(_train_in_worker, label, *places, seed + number - 1, queue, *settings[name])
+            futures[label] = pool.submit(_train_in_worker, label, *places, seed + number - 1, queue, *settings)
         show_progress(futures, queue)
 
 

@@ -77,7 +77,7 @@ STAGES = (
         "annotated pairs",
         "experts.miniature.pairs",
         "pairs/quality/validation.jsonl",
-        "--count 48 --quality_count 48 --held_out 16 --rounds 1 --questions 24 --max_new_tokens 24",
+        "--count 48 --held_out 16 --rounds 1 --questions 24 --max_new_tokens 24",
     ),
     Stage("reward models", "experts.reward_training --config CONFIGS/rewards.yaml", "rewards/metrics.json"),
     Stage(

@@ -201,8 +201,7 @@ def make_pairs(
     output: Path = Path("build/miniature/pairs"),
     *,
     names: list[str] | str | None = None,
-    count: int = 3600,
-    quality_count: int = 7200,
+    count: int = 7200,
     held_out: int = 400,
     rounds: int = 2,
     questions: int | None = None,
@@ -217,7 +216,6 @@ def make_pairs(
         names: what is compared, a list or `one,another`; every dimension and quality without it, but not the reserved
             ones, `excited` and `cautious`, which must be named.
         count: training pairs a dimension.
-        quality_count: training pairs of quality, of which there is more to know.
         held_out: pairs a dimension, on validation questions, that only measure the reward model.
         rounds: answers drawn for each prompt at each temperature.
         questions: how many prompts of a split are answered; all without it.
@@ -238,8 +236,7 @@ def make_pairs(
         pool = answer_pool(model, tokenizer, asked, rounds=rounds, max_new_tokens=max_new_tokens)
         for name in compared:
             rng = random.Random(f"pairs {split} {name} {seed}")
-            wanted = quality_count if name == QUALITY else count
-            rows = labelled(name, asked, pool, wanted if split == "train" else held_out, rng)
+            rows = labelled(name, asked, pool, count if split == "train" else held_out, rng)
             _write(output / name / f"{split}.jsonl", rows, tokenizer)
 
 

@@ -223,12 +223,6 @@ def test_finished_reward_models_are_kept(tmp_path):
     assert kept == {"ant": {"accuracy": 0.75}}
 
 
-def test_a_rate_for_a_name_without_pairs_is_refused(tmp_path):
-    (tmp_path / "cat.jsonl").touch()
-    with pytest.raises(ValueError, match="learning_rates must be of ant, cat, quality, got bee"):
-        train_rewards(tmp_path, tmp_path, tmp_path, names=["ant"], learning_rates={"bee": 1e-2, "cat": 1e-3})
-
-
 def test_the_configuration_parses_against_the_command():
     config = command_parser().parse_args(["--config", str(CONFIGS / "miniature" / "rewards.yaml")])
     assert config.workers == 2

@@ -1,5 +1,9 @@
 """The base's trainer computes TRL's loss, only faster."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from transformers import LlamaForCausalLM, default_data_collator
@@ -7,7 +11,8 @@ from trl import SFTTrainer
 
 from experts.miniature.corpus import dialogues
 from experts.miniature.optimiser import muon_with_adamw
-from experts.miniature.pretrain import LearnedTokenTrainer, base_config, sft_arguments, training_rows
+from experts.miniature.packing import IGNORED
+from experts.miniature.pretrain import LearnedTokenTrainer, base_config, can_compile, fuse, sft_arguments, training_rows
 from experts.miniature.tokenizer import train_tokenizer
 
 
@@ -17,26 +22,44 @@ def tokenizer(tmp_path_factory):
     return train_tokenizer(texts, tmp_path_factory.mktemp("tokenizer"), vocab_size=400)
 
 
-@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
-def test_the_loss_over_learned_tokens_is_that_of_trl(tokenizer, tmp_path):
+def loss_and_gradients(kind, tokenizer, folder, *, compiled=False):
+    """The loss of a small model on packed rows as this trainer computes it, and its gradients."""
     rows = training_rows(tokenizer, 4, seed=0)
     batch = default_data_collator(list(rows))
     torch.manual_seed(0)
     model = LlamaForCausalLM(base_config(tokenizer, hidden_size=16, layers=2))
-    count = (batch["labels"][:, 1:] != -100).sum()
-    gradients = []
-    for kind in (SFTTrainer, LearnedTokenTrainer):
-        arguments = sft_arguments(tmp_path, 1, 4, 1e-2, bf16=False, seed=0)
-        trainer = kind(
-            model=model,
-            args=arguments,
-            train_dataset=rows,
-            data_collator=default_data_collator,
-            processing_class=tokenizer,
-            optimizers=(muon_with_adamw(model, 1e-2), None),
-        )
-        loss = trainer.compute_loss(model, dict(batch), num_items_in_batch=count)
-        model.zero_grad()
-        loss.backward()
-        gradients.append([loss.detach(), *(parameter.grad.clone() for parameter in model.parameters())])
-    torch.testing.assert_close(*gradients)
+    trainer = kind(
+        model=model,
+        args=sft_arguments(folder, 1, 4, 1e-2, bf16=False, seed=0),
+        train_dataset=rows,
+        data_collator=default_data_collator,
+        processing_class=tokenizer,
+        optimizers=(muon_with_adamw(model, 1e-2), None),
+    )
+    if compiled:
+        fuse(trainer, model)
+    loss = trainer.compute_loss(model, batch, num_items_in_batch=(batch["labels"][:, 1:] != IGNORED).sum())
+    loss.backward()
+    return [loss.detach(), *(parameter.grad for parameter in model.parameters())]
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_the_loss_over_learned_tokens_is_that_of_trl(tokenizer, tmp_path):
+    ours = loss_and_gradients(LearnedTokenTrainer, tokenizer, tmp_path)
+    torch.testing.assert_close(ours, loss_and_gradients(SFTTrainer, tokenizer, tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not can_compile(), reason="there is no C++ compiler")
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_the_compiled_loss_is_the_plain_one(tokenizer, tmp_path):
+    compiled = loss_and_gradients(LearnedTokenTrainer, tokenizer, tmp_path, compiled=True)
+    torch.testing.assert_close(compiled, loss_and_gradients(LearnedTokenTrainer, tokenizer, tmp_path))
+
+
+@pytest.mark.slow  # torch.compile's first call in a process takes ten seconds
+def test_without_a_compiler_nothing_is_compiled(tmp_path):
+    asked = "from experts.miniature.pretrain import can_compile; print(can_compile())"
+    bare = {**os.environ, "PATH": "", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    said = subprocess.run([sys.executable, "-c", asked], env=bare, capture_output=True, text=True, check=True)
+    assert said.stdout == "False\n"

@@ -36,6 +36,7 @@ EXAMPLES = """examples:
   decode.py "What is a volcano?" --preference "be warm" --explain    which expert did what, below the answer
   decode.py "What is a volcano?" --preference "be warm" --json | jq .text
   decode.py "What is a volcano?" --preference "be warm" --budget 0.3    experts at three tokens in ten: nearly as good
+  decode.py "What is a volcano?" --preference "be warm" --tell    said in the prompt as well: closer to the wish
   decode.py "What is a volcano?" --temperature 0.8 --min-p 0.05 --repetition-penalty 1.1    drawn, without loops
   decode.py "What is a volcano?" --stop "." --stop "?"    one sentence; the stop text is not part of the answer
   decode.py --prompts prompts.jsonl --output answers.jsonl    lines {"prompt", "preference"?, "weights"?}; resumes
@@ -74,6 +75,7 @@ def decode(
     device: str = "cpu",
     compile: bool = False,
     budget: float = 1.0,
+    tell: bool = False,
 ) -> None:
     """Answers one prompt, a file of prompts, or a person who types.
 
@@ -109,6 +111,8 @@ def decode(
             making graphs, again for other preferences: for long files of prompts and long conversations.
         budget: Mix about this share of the tokens, those where the bundle's gate expects mixing to matter; elsewhere
             the base speaks alone, which costs a part. 1 mixes everywhere.
+        tell: Say the preference in the prompt too, as a system message; one in numbers by the descriptions of what it
+            asks for. Base and experts that follow instructions come closer to it so.
     """
     _require_one_task(prompt, prompts, output, json, trace)
     _require_whole(budget, trace, explain)
@@ -118,7 +122,7 @@ def decode(
 
     bias = parsed_bias(logit_bias) if logit_bias is not None else {}
     sampling = Sampling(temperature, top_k, top_p, max_new_tokens, min_p, repetition_penalty, bias, stop or ())
-    settings = _settings(sampling, seed, bool(trace), explain)
+    settings = _settings(sampling, seed, bool(trace), explain, tell)
     asked_for, requests = _wishes(preference, weights, user, prompts)
     mixture = _load(bundle, rule, revision, device, compile, budget)
     if requests:
@@ -127,11 +131,11 @@ def decode(
         _answer_person(mixture, prompt, asked_for, settings, json, trace)
 
 
-def _settings(sampling: "Sampling", seed: int, traced: bool, explained: bool) -> "Settings":
+def _settings(sampling: "Sampling", seed: int, traced: bool, explained: bool, told: bool) -> "Settings":
     from interface.answer import Settings
     from interface.trace import ALTERNATIVES
 
-    return Settings(sampling, seed, alternatives=ALTERNATIVES if traced else 0, explained=explained)
+    return Settings(sampling, seed, alternatives=ALTERNATIVES if traced else 0, explained=explained, told=told)
 
 
 def _wishes(
@@ -197,6 +201,7 @@ def _answer_one(
     from interface.answer import answer
     from interface.explain import explain
     from interface.record import json_line, record
+    from interface.requests import Request, conversation_of
     from interface.terminal import Terminal, printable
     from interface.trace import trace_content, trace_page, write_page
 
@@ -210,7 +215,7 @@ def _answer_one(
 
     if not json:
         terminal.expect(asked)
-    conversation = [{"role": "user", "content": prompt}]
+    conversation = conversation_of(Request(prompt, asked_for, line=1), mixture, settings.told)
     response = answer(mixture, conversation, asked, settings, watch)
     wanted = settings.explained or trace is not None
     why = explain(mixture, conversation, response, settings.sampling, settings.seed) if wanted else None
@@ -234,7 +239,7 @@ def _answer_file(
     from interface.batch import answer_all, write_all
     from interface.requests import require_answerable
 
-    require_answerable(mixture, requests, settings.sampling)
+    require_answerable(mixture, requests, settings.sampling, settings.told)
     if output is not None:
         write_all(mixture, requests, Path(output), settings, batch_size, Console(stderr=True))
         return

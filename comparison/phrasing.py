@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from comparison.combinations import Combination, label, strengths
 from comparison.decoding import drawn
-from decoding.conversation import Conversation
+from decoding.conversation import Conversation, with_system
 
 Phrase = Callable[[Combination, random.Random], str]
 """Puts a preference into words."""
@@ -28,10 +28,3 @@ def prompted(
         return conversations
     texts = phrased(phrase, conversations, asked, seed)
     return [with_system(text, one) for text, one in zip(texts, conversations, strict=True)]
-
-
-def with_system(text: str, conversation: Conversation) -> Conversation:
-    """Gives the conversation behind a system message, joined with one that is there already."""
-    if conversation[0]["role"] == "system":
-        return [{"role": "system", "content": f"{conversation[0]['content']} {text}"}, *conversation[1:]]
-    return [{"role": "system", "content": text}, *conversation]

@@ -41,6 +41,13 @@ def encode(tokenizer: PreTrainedTokenizerBase, conversations: Sequence[Conversat
     return encoded["input_ids"], encoded["attention_mask"]
 
 
+def with_system(text: str, conversation: Conversation) -> Conversation:
+    """Gives the conversation behind a system message, joined with one that is there already."""
+    if conversation[0]["role"] == "system":
+        return [{"role": "system", "content": f"{conversation[0]['content']} {text}"}, *conversation[1:]]
+    return [{"role": "system", "content": text}, *conversation]
+
+
 def require_room(attention_mask: Tensor, max_new_tokens: int | Tensor, window: int) -> None:
     """Refuses prompts that do not fit the model's window together with their responses.
 

@@ -23,6 +23,7 @@ class Settings:
         seed: Of the first answer.
         alternatives: How many of each reader's most probable tokens to note down.
         explained: Whether each answer comes with an explanation.
+        told: Whether what is asked for is said in the prompt too.
 
     Raises:
         ValueError: If the seed is not in [0, 2^63).
@@ -32,6 +33,7 @@ class Settings:
     seed: int = 0
     alternatives: int = 0
     explained: bool = False
+    told: bool = False
 
     def __post_init__(self) -> None:
         """Refuses a seed that a generator would not take."""

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from interface.answer import Settings
 from interface.explain import explain
 from interface.record import json_line, record
-from interface.requests import Request
+from interface.requests import Request, conversation_of
 from mixture import Mixture
 
 
@@ -81,7 +81,7 @@ def answer_all(
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     places = iter(range(first, len(requests)))
     while batch := list(islice(places, batch_size)):
-        conversations = [[{"role": "user", "content": requests[place].prompt}] for place in batch]
+        conversations = [conversation_of(requests[place], mixture, settings.told) for place in batch]
         responses = mixture.generate(
             conversations,
             [requests[place].preference for place in batch],

@@ -7,9 +7,11 @@ import dataclasses
 import warnings
 from collections.abc import Callable
 
+from decoding.conversation import Conversation
 from decoding.response import Token
 from interface.answer import Settings, answer
 from interface.explain import explain
+from interface.telling import told
 from interface.terminal import Terminal, printable
 from interface.wish import wish
 from mixture import Mixture
@@ -45,7 +47,7 @@ class Chat:
         """
         self.mixture, self.settings, self.terminal, self.ask = mixture, settings, terminal, ask
         self.turns: list[dict[str, str]] = []
-        self.asked = mixture.understood(preference)
+        self.preference, self.asked = preference, mixture.understood(preference)
 
     def run(self) -> None:
         """Talks until the person leaves."""
@@ -91,6 +93,7 @@ class Chat:
         with warnings.catch_warnings(record=True) as heard:
             warnings.simplefilter("always")
             self.asked = self.mixture.understood(preference)
+        self.preference = preference
         for warning in heard:
             self.terminal.note(f"warning: {warning.message}")
         self.terminal.note("asked: " + ", ".join(f"{name} {value:.2f}" for name, value in self.asked.items()))
@@ -105,10 +108,11 @@ class Chat:
             self.terminal.token(token)
 
         try:
-            response = answer(self.mixture, turns, self.asked, self.settings, watch)
+            heard = self._heard(turns)
+            response = answer(self.mixture, heard, self.asked, self.settings, watch)
             self.terminal.summary(response)
             if self.settings.explained:
-                why = explain(self.mixture, turns, response, self.settings.sampling, self.settings.seed)
+                why = explain(self.mixture, heard, response, self.settings.sampling, self.settings.seed)
                 self.terminal.note(printable(why.as_text()))
         except KeyboardInterrupt:
             self.terminal.note("\n(stopped)")
@@ -124,6 +128,10 @@ class Chat:
             self.terminal.note(f"(the oldest {len(turns) - len(fitting)} turns do not fit any more and are forgotten)")
         return fitting
 
+    def _heard(self, turns: Conversation) -> Conversation:
+        """The turns as the models read them: told what is asked for, if they are to be."""
+        return told(turns, self.preference, self.mixture.dimensions) if self.settings.told else turns
+
     def _fits(self, turns: list[dict[str, str]]) -> bool:
-        _, mask = self.mixture.encode([turns])
+        _, mask = self.mixture.encode([self._heard(turns)])
         return int(mask.sum()) + self.settings.sampling.max_new_tokens <= self.mixture.window

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from decoding.conversation import require_room
+from decoding.conversation import Conversation, require_room
 from decoding.sampling import Sampling, processors
 from decoding.stopping import endings
+from interface.telling import told
 from mixture import Mixture
 from pcm.preference import Preference
 
@@ -86,13 +87,20 @@ def _are_weights(content: Any) -> bool:
     return isinstance(content, dict) and all(type(number) in (int, float) for number in content.values())
 
 
-def require_answerable(mixture: Mixture, requests: Sequence[Request], sampling: Sampling) -> None:
+def conversation_of(request: Request, mixture: Mixture, tell: bool) -> Conversation:
+    """Gives what is answered: the prompt, told what is asked for if `tell` is set."""
+    asked = [{"role": "user", "content": request.prompt}]
+    return told(asked, request.preference, mixture.dimensions) if tell else asked
+
+
+def require_answerable(mixture: Mixture, requests: Sequence[Request], sampling: Sampling, tell: bool = False) -> None:
     """Refuses the whole file before the first answer when one of its requests cannot be answered.
 
     Args:
         mixture: Shall answer.
         requests: All of the file's.
         sampling: How tokens will be drawn.
+        tell: Whether what is asked for is said in the prompt too.
 
     Raises:
         ValueError: If a prompt is too long or a dimension unknown, it says in which line; or if the sampling is for
@@ -102,9 +110,9 @@ def require_answerable(mixture: Mixture, requests: Sequence[Request], sampling: 
     endings(sampling, mixture.stop_ids, mixture.tokenizer)
     for request in requests:
         try:
-            _, mask = mixture.encode([[{"role": "user", "content": request.prompt}]])
-            require_room(mask, sampling.max_new_tokens, mixture.window)
             if request.preference is not None and request.preference.weights is not None:
                 mixture.asked(Preference(weights=request.preference.weights))
+            _, mask = mixture.encode([conversation_of(request, mixture, tell)])
+            require_room(mask, sampling.max_new_tokens, mixture.window)
         except ValueError as problem:
             raise ValueError(f"line {request.line}: {problem}") from problem

@@ -15,8 +15,10 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from decoding.conversation import with_system
 from decoding.dimension import Dimension
 from decoding.jsonl import read_rows
+from pcm.wordings import Wordings
 
 Conversation = list[dict[str, str]]
 
@@ -29,11 +31,19 @@ class Batch:
         number: the iteration the batch belongs to, or its place in the validation.
         conversations: the prompts, P of them.
         asked: how much each dimension is asked for (P, K).
+        words: for each prompt the words in which it is told what is asked for, or None.
     """
 
     number: int
     conversations: list[Conversation]
     asked: Tensor
+    words: list[str | None]
+
+    @property
+    def heard(self) -> list[Conversation]:
+        """The prompts as whoever answers them reads them: behind their words."""
+        pairs = zip(self.words, self.conversations, strict=True)
+        return [one if text is None else [dict(turn) for turn in with_system(text, one)] for text, one in pairs]
 
 
 class Preferences:
@@ -119,6 +129,7 @@ class Iterations(Dataset[Batch]):
         rank: which of several processes draws.
         processes: how many there are; together their batches are the one that a single process with P · processes
             pairs would draw.
+        wordings: says some of the preferences in words.
     """
 
     def __init__(
@@ -129,9 +140,10 @@ class Iterations(Dataset[Batch]):
         seed: int,
         rank: int = 0,
         processes: int = 1,
+        wordings: Wordings | None = None,
     ) -> None:
         self.prompts, self.preferences, self.pairs, self.seed = prompts, preferences, pairs, seed
-        self.rank, self.processes = rank, processes
+        self.rank, self.processes, self.wordings = rank, processes, wordings or Wordings()
 
     def __getitem__(self, index: int) -> Batch:
         """Gives the batch of one iteration."""
@@ -140,8 +152,9 @@ class Iterations(Dataset[Batch]):
         rounds = -(-everything // len(self.prompts))  # each prompt once before any comes twice
         order = torch.cat([torch.randperm(len(self.prompts), generator=generator) for _ in range(rounds)])
         asked = torch.stack([self.preferences.draw(generator) for _ in range(everything)])
+        words = [self.wordings.draw(one, generator) for one in asked]
         mine = slice(self.rank * self.pairs, (self.rank + 1) * self.pairs)
-        return Batch(index, [self.prompts[i] for i in order[:everything][mine].tolist()], asked[mine])
+        return Batch(index, [self.prompts[i] for i in order[:everything][mine].tolist()], asked[mine], words[mine])
 
 
 class Schedule(Sampler[int]):
@@ -179,6 +192,9 @@ class PromptsAndPreferences(LightningDataModule):
         seed: of prompts and preferences.
         withheld: names joined by +, such as `friendly+concise`, that are never asked for together: to see what a
             controller makes of combinations that it has not met.
+        wordings: JSONL of `{"text": str, "asked": {name: number}}`, for prompts that are told what is asked for.
+        told: share of the prompts that are told, in training and in validation: for a controller that serves requests
+            whose preference stands in the prompt too (`decode.py --tell`).
     """
 
     def __init__(
@@ -192,8 +208,11 @@ class PromptsAndPreferences(LightningDataModule):
         validation_batch: int = 64,
         seed: int = 0,
         withheld: list[str] | None = None,
+        wordings: str | None = None,
+        told: float = 0.0,
     ) -> None:
         super().__init__()
+        self.wordings = Wordings.read(wordings, [dimension.name for dimension in dimensions], told)
         self.preferences = Preferences(dimensions, withheld=withheld or ())
         self.train, self.validation = train, validation
         self.pairs, self.iterations, self.seed = pairs, iterations, seed
@@ -205,7 +224,7 @@ class PromptsAndPreferences(LightningDataModule):
         assert trainer is not None  # it asks for this loader
         prompts = read_prompts(self.train)
         processes = (trainer.global_rank, trainer.world_size)
-        batches = Iterations(prompts, self.preferences, self.pairs, self.seed, *processes)
+        batches = Iterations(prompts, self.preferences, self.pairs, self.seed, *processes, self.wordings)
         progress = trainer.fit_loop.epoch_loop.batch_progress  # restored from a checkpoint before the epoch begins
         schedule = Schedule(self.iterations, lambda: progress.total.completed)
         return DataLoader(batches, batch_size=None, sampler=schedule)
@@ -214,11 +233,10 @@ class PromptsAndPreferences(LightningDataModule):
         """Gives the validation, the same pairs in the same batches every time."""
         prompts = read_prompts(self.validation)[: self.validation_pairs]
         asked = torch.stack([self.preferences.combination(number) for number in range(len(prompts))])
-        starts = range(0, len(prompts), self.validation_batch)
-        batches = [
-            Batch(start, prompts[start : start + self.validation_batch], asked[start : start + self.validation_batch])
-            for start in starts
-        ]
+        generator = torch.Generator().manual_seed(self.seed)
+        words = [self.wordings.draw(one, generator) for one in asked]
+        parts = [slice(start, start + self.validation_batch) for start in range(0, len(prompts), self.validation_batch)]
+        batches = [Batch(part.start, prompts[part], asked[part], words[part]) for part in parts]
         return DataLoader(batches, batch_size=None)  # type: ignore[arg-type]
 
 

@@ -104,11 +104,11 @@ class ControllerTraining(LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> None:
         """Draws two responses for each pair, judges them and learns from the difference."""
-        input_ids, attention_mask = self.frozen[0].encode(batch.conversations)
+        input_ids, attention_mask = self.frozen[0].encode(batch.heard)
         twice = (input_ids.repeat(2, 1), attention_mask.repeat(2, 1), batch.asked.repeat(2, 1))  # (2P, ...)
         self.controller.eval()
         drawn = self.frozen[0].rollout(*twice, self.drawing, self.pair_generators(batch.number, len(input_ids)))
-        utilities = self.judge(batch, *twice, drawn)  # (2P,)
+        utilities = self.judge(batch, drawn)  # (2P,)
         experience = self.experience(*twice, drawn)
         old, divergence, seen = self.look(experience, drawn)
         reward = utilities - self.beta * experience.log_ratio(old, len(drawn.tokens))
@@ -129,20 +129,24 @@ class ControllerTraining(LightningModule):
             places_matter=self.controller.places_matter,
         )
 
-    def judge(self, batch: Batch, input_ids: Tensor, attention_mask: Tensor, asked: Tensor, drawn: Rollout) -> Tensor:
+    def judge(self, batch: Batch, drawn: Rollout) -> Tensor:
         """Gives what each response is worth (S,): r̄_quality · Σ λ_k r̄_k against the base's answer.
 
-        Only quality and what is asked for are judged. `batch` holds the prompts once, the tensors S of them, in order.
+        Only quality and what is asked for are judged, and judges do not hear the words in which a prompt was told what
+        is asked for. `batch` holds the prompts once, `drawn` has S responses to them, round and round.
 
         Raises:
             ValueError: if a judge gives something that is not a number.
         """
+        times = len(drawn.tokens) // len(batch.conversations)
+        input_ids, attention_mask = (part.repeat(times, 1) for part in self.frozen[0].encode(batch.conversations))
+        asked = batch.asked.repeat(times, 1)
         texts = Answered.joined(input_ids, attention_mask, drawn.tokens, drawn.mask)
         needed = torch.cat((asked > 0, torch.ones_like(asked[:, :1], dtype=torch.bool)), dim=-1)  # (S, K + 1)
         raw = self.frozen[2].score(texts, self.names, needed)
         if not bool(raw.isfinite().all()):
             raise ValueError(f"rewards must be finite, got {int((~raw.isfinite()).sum())} that are not")
-        reference = self.references(batch.conversations).to(raw).repeat(len(raw) // len(batch.conversations), 1)
+        reference = self.references(batch.conversations).to(raw).repeat(times, 1)
         relative = relative_rewards(raw, reference)
         return utility(relative[:, :-1], relative[:, -1], asked)
 
@@ -208,7 +212,7 @@ class ControllerTraining(LightningModule):
     def rewards(self, batch: Batch, controller: Controller | None) -> Tensor:
         """Gives the rewards of the mixture's responses (P,), KL paid, with this controller (None: uniform)."""
         mixture = self.frozen[0]
-        prompts = mixture.encode(batch.conversations)
+        prompts = mixture.encode(batch.heard)
         mixture.pcm = controller
         try:
             generators = self.generators(-1 - batch.number, len(batch.asked))
@@ -218,7 +222,7 @@ class ControllerTraining(LightningModule):
         experience = self.experience(*prompts, batch.asked, drawn)
         logprobs, _ = experience.mixed(self.rule, controller)
         divergence = experience.divergence(logprobs, len(batch.asked))
-        return self.judge(batch, *prompts, batch.asked, drawn) - self.beta * divergence
+        return self.judge(batch, drawn) - self.beta * divergence
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Decodes a validation batch, with the same random numbers every time; the uniform mixture once only."""

@@ -19,7 +19,7 @@ from comparison.methods import (
     all_methods,
     asked_rows,
 )
-from comparison.phrasing import phrased, with_system
+from comparison.phrasing import phrased
 from comparison.soups import Kitchen, Soup
 from decoding.sampling import Sampling
 from experts.soup import merged_update
@@ -104,13 +104,6 @@ def test_a_mixture_can_be_told_in_its_prompt_as_well(mixture: Mixture):
     untold = Mixed("untold", mixture)
     assert told == untold.respond(in_front, ASKED, GREEDY, 0)
     assert told != untold.respond(QUESTIONS, ASKED, GREEDY, 0)
-
-
-def test_a_preference_joins_a_system_message_that_is_there():
-    question = {"role": "user", "content": "Why?"}
-    assert with_system("be warm", [question]) == [{"role": "system", "content": "be warm"}, question]
-    joined = with_system("be warm", [{"role": "system", "content": "You are kind."}, question])
-    assert joined == [{"role": "system", "content": "You are kind. be warm"}, question]
 
 
 class Understanding(nn.Module):

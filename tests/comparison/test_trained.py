@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from comparison.methods import Expert
-from comparison.phrasing import phrased, with_system
+from comparison.phrasing import phrased
 from comparison.trained import OBJECTIVE, PromptedPolicy, Specialists, trained
+from decoding.conversation import with_system
 from decoding.sampling import Sampling
 from mixture import Mixture
 

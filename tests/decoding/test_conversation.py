@@ -3,7 +3,7 @@ import torch
 from tiny_bundle import tiny_tokenizer
 from transformers import PreTrainedTokenizerBase
 
-from decoding.conversation import encode, require_room
+from decoding.conversation import encode, require_room, with_system
 
 
 @pytest.fixture(scope="module")
@@ -13,6 +13,13 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedTokenizerBa
 
 def user(text: str) -> list[dict[str, str]]:
     return [{"role": "user", "content": text}]
+
+
+def test_a_preference_joins_a_system_message_that_is_there() -> None:
+    question = {"role": "user", "content": "Why?"}
+    assert with_system("be warm", [question]) == [{"role": "system", "content": "be warm"}, question]
+    joined = with_system("be warm", [{"role": "system", "content": "You are kind."}, question])
+    assert joined == [{"role": "system", "content": "You are kind. be warm"}, question]
 
 
 def test_prompts_are_padded_on_the_left(tokenizer: PreTrainedTokenizerBase) -> None:

@@ -1,5 +1,6 @@
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from rich.console import Console
 from decoding.sampling import Sampling
 from interface.answer import Settings
 from interface.batch import answer_all, write_all
-from interface.requests import read_requests, require_answerable
+from interface.requests import conversation_of, read_requests, require_answerable
 from mixture import Mixture
 from pcm.preference import Preference
 
@@ -45,6 +46,27 @@ def test_every_line_is_answered_in_order_whatever_the_batch_size(
     assert [answer["prompt"] for answer in answers] == [line["prompt"] for line in LINES]
     assert [answer["preference"]["asked"] for answer in answers][1::2] == [{"unfriendly": 1.0}, {"concise": 1.0}]
     assert essence(answers) == essence(written(mixture, prompts, tmp_path / "b.jsonl", batch_size=1))
+
+
+def test_a_file_is_told_what_each_line_asks_for(mixture: Mixture, prompts: Path) -> None:
+    requests = read_requests(prompts, None)
+    unfriendly = next(one.description for one in mixture.dimensions if one.name == "unfriendly")
+    fronts = [conversation_of(request, mixture, tell=True)[0] for request in requests]
+    assert [front["role"] for front in fronts] == ["user", "system", "system", "user"]
+    assert [front["content"] for front in fronts[1:3]] == [unfriendly, "be warm"]
+    told = list(answer_all(mixture, requests, replace(SETTINGS, told=True), first=0, batch_size=2))
+    plain = list(answer_all(mixture, requests, SETTINGS, first=0, batch_size=2))
+    same = [json.loads(a)["text"] == json.loads(b)["text"] for a, b in zip(told, plain, strict=True)]
+    assert same == [True, False, False, True]
+
+
+def test_a_prompt_that_has_no_room_for_what_it_is_told_is_refused(mixture: Mixture, tmp_path: Path) -> None:
+    path = tmp_path / "long.jsonl"
+    path.write_text(json.dumps({"prompt": "Hi", "preference": "be warm " * mixture.window, "weights": {"concise": 1}}))
+    sampling = Sampling(max_new_tokens=6)
+    require_answerable(mixture, read_requests(path, None), sampling)
+    with pytest.raises(ValueError, match="line 1: prompt and response must fit"):
+        require_answerable(mixture, read_requests(path, None), sampling, tell=True)
 
 
 @pytest.mark.parametrize("kept", [0, 1, 3, 4])

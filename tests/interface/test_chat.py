@@ -1,3 +1,4 @@
+import dataclasses
 import io
 from collections.abc import Iterator
 
@@ -41,6 +42,26 @@ def test_the_preference_changes_on_the_fly(mixture: Mixture) -> None:
     talk.hear("/preference be warm")
     assert talk.asked != {"unfriendly": 1.0}
     assert "asked: unfriendly 1.00" in out.getvalue()
+
+
+def test_every_turn_is_told_what_is_asked_for_now(mixture: Mixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[object] = []
+    stream = mixture.stream
+
+    def reading(conversations: list[object], *rest: object):
+        read.extend(conversations)
+        return stream(conversations, *rest)
+
+    monkeypatch.setattr(mixture, "stream", reading)
+    talk, _ = chat(mixture, [])
+    talk.settings = dataclasses.replace(talk.settings, told=True)
+    for line in ("What is it?", "/preference be warm", "And now?", "/weights unfriendly=1,concise=0.2", "And then?"):
+        talk.hear(line)
+    fronts = [turns[0] for turns in read]
+    assert fronts[0] == {"role": "user", "content": "What is it?"}  # nothing is asked for yet
+    unfriendly = next(one.description for one in mixture.dimensions if one.name == "unfriendly")
+    assert fronts[1:] == [{"role": "system", "content": words} for words in ("be warm", unfriendly)]
+    assert [turn["role"] for turn in talk.turns] == ["user", "assistant"] * 3
 
 
 def test_a_reset_forgets_the_turns_and_keeps_the_preference(mixture: Mixture) -> None:

@@ -75,7 +75,7 @@ def training(mixture: Mixture, controller: Controller | None = None, **settings:
 
 
 def batch() -> Batch:
-    return Batch(0, PROMPTS, ASKED)
+    return Batch(0, PROMPTS, ASKED, [None] * len(PROMPTS))
 
 
 class StopAfter(Callback):
@@ -164,6 +164,16 @@ def test_only_quality_and_what_is_asked_for_is_judged(mixture):
     judges = module.frozen[2]
     assert isinstance(judges, Judges)
     assert torch.equal(judges.needed[0], torch.cat((ASKED > 0, torch.ones(3, 1).bool()), -1))
+
+
+def test_judges_do_not_hear_what_the_mixture_is_told(mixture):
+    module = training(mixture)
+    plain, told = batch(), replace(batch(), words=["be warm"] * len(PROMPTS))
+    heard = mixture.encode(told.heard)
+    assert heard[0].shape[1] > mixture.encode(PROMPTS)[0].shape[1]
+    drawn = mixture.rollout(*heard, ASKED, module.drawing, module.generators(0, len(PROMPTS)))
+    assert torch.equal(module.judge(told, drawn), module.judge(plain, drawn))
+    assert not torch.equal(module.rewards(told, None), module.rewards(plain, None))
 
 
 def test_the_uniform_mixture_is_measured_without_the_controller_which_comes_back(mixture):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from tiny_bundle import DIMENSIONS
@@ -27,6 +28,7 @@ from pcm.model import PreferenceControlModel
 from pcm.module import ControllerTraining, half_width
 from pcm.objective import OBJECTIVES
 
+CONFIGS = Path(__file__).parents[2] / "configs"
 PROMPTS = [[{"role": "user", "content": text}] for text in ("What is a volcano?", "Thank you friend!", "Be short.")]
 ASKED = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.5, 0.0], [1.0, 0.0, 0.0]], dtype=torch.double)
 
@@ -110,14 +112,21 @@ def quiet_trainer(**settings: Any) -> Trainer:
     )
 
 
+def checkpoints(folder: Path, config: str = "miniature") -> list[ModelCheckpoint]:
+    """What a configuration keeps, in another folder."""
+    trainer = yaml.safe_load((CONFIGS / config / "pcm.yaml").read_text())["trainer"]
+    kept = [one["init_args"] for one in trainer["callbacks"] if one["class_path"].endswith("ModelCheckpoint")]
+    return [ModelCheckpoint(**{**settings, "dirpath": folder}) for settings in kept]
+
+
 def fit(
     module: ControllerTraining, folder: Path, *callbacks: Callback, resume: Path | None = None, heard: bool = False
 ) -> ModelCheckpoint:
-    """Trains three epochs of two iterations on the CPU."""
+    """Trains three epochs of two iterations on the CPU, with the checkpoints of the shipped configuration."""
     data = data_in(folder, 3, 2)
-    best = ModelCheckpoint(folder, "best", monitor="validation/reward", mode="max", save_last=True)
+    best, last = checkpoints(folder)
     with warnings.catch_warnings(action="always" if heard else "ignore"):
-        trainer = quiet_trainer(max_epochs=3, callbacks=[best, *callbacks])
+        trainer = quiet_trainer(max_epochs=3, callbacks=[best, last, *callbacks])
         trainer.fit(module, datamodule=data, ckpt_path=resume)
     return best
 
@@ -132,6 +141,18 @@ def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(mixtur
     expected, begun = whole.controller.state_dict(), first.controller.state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in second.controller.state_dict().items())
     assert not all(torch.equal(value, expected[name]) for name, value in begun.items())
+
+
+@pytest.mark.parametrize("config", ["miniature", "paper"])
+def test_the_last_checkpoint_is_of_the_last_epoch_and_the_best_one_of_the_best(mixture, tmp_path, monkeypatch, config):
+    module = training(mixture)
+    worse = iter((3.0, 2.0, 1.0))
+    monkeypatch.setattr(module, "on_validation_epoch_end", lambda: module.log("validation/reward", next(worse)))
+    with warnings.catch_warnings(action="ignore"):
+        trainer = quiet_trainer(max_epochs=3, callbacks=checkpoints(tmp_path, config))
+        trainer.fit(module, datamodule=data_in(tmp_path, 3, 2))
+    epochs = {name: torch.load(tmp_path / f"{name}.ckpt", weights_only=True)["epoch"] for name in ("best", "last")}
+    assert epochs == {"best": 0, "last": 2}
 
 
 def test_checkpoints_hold_the_controller_alone(mixture, tmp_path):

@@ -46,6 +46,12 @@ class ControllerTraining(LightningModule):
         eta: η of the objective, nats of log-ratio for each unit of reward.
         beta: reward paid for each nat of KL(mixture‖base), summed over the response; what one asked dimension is worth
             at most is 1.
+        reward_temperature: divides the judges' scores. At 1 every r̄ is the chance that its judge means; of judges that
+            are sure of themselves chances soon are all but certain, and still more of what is asked for is worth
+            nothing.
+        leniency: nats of the quality's judge that a response may be behind the base's answer before it loses half of
+            what it is worth. Without it a controller may learn to dare nothing: where quality is the base's, a tenth
+            less of its chance costs a fifth of everything.
         passes: passes over the responses of an iteration.
         minibatches: optimizer steps in a pass.
         clip: largest norm of a gradient.
@@ -67,6 +73,8 @@ class ControllerTraining(LightningModule):
         objective: str = "rebel",
         eta: float = 4.0,
         beta: float = 0.015,
+        reward_temperature: float = 1.0,
+        leniency: float = 0.0,
         passes: int = 4,
         minibatches: int = 4,
         clip: float = 1.0,
@@ -84,6 +92,7 @@ class ControllerTraining(LightningModule):
         self.names = [*(dimension.name for dimension in dimensions), QUALITY]
         self.objective = objective_named(objective)
         self.learning_rate, self.warmup, self.eta, self.beta = learning_rate, warmup, eta, beta
+        self.reward_temperature, self.leniency = reward_temperature, leniency
         self.passes, self.minibatches, self.clip, self.seed = passes, minibatches, clip, seed
         self.drawing = Sampling(temperature=1.0, max_new_tokens=max_new_tokens)
         self.validating = Sampling(temperature=validation_temperature, max_new_tokens=max_new_tokens)
@@ -147,7 +156,8 @@ class ControllerTraining(LightningModule):
         if not bool(raw.isfinite().all()):
             raise ValueError(f"rewards must be finite, got {int((~raw.isfinite()).sum())} that are not")
         reference = self.references(batch.conversations).to(raw).repeat(times, 1)
-        relative = relative_rewards(raw, reference)
+        reference[:, -1] -= self.leniency
+        relative = relative_rewards(raw, reference, self.reward_temperature)
         return utility(relative[:, :-1], relative[:, -1], asked)
 
     @torch.no_grad()

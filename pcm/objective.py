@@ -40,14 +40,15 @@ def rebel_loss(
     return (ratio_difference - eta * (reward_1 - reward_2)).square().mean()
 
 
-def relative_rewards(raw: Tensor, reference: Tensor) -> Tensor:
-    """Gives the Bradley–Terry probability σ(r(y) − r(y_ref)) that a response beats the reference (N, D).
+def relative_rewards(raw: Tensor, reference: Tensor, temperature: float = 1.0) -> Tensor:
+    """Gives σ((r(y) − r(y_ref)) / τ) (N, D): at τ = 1 the Bradley–Terry probability of beating the reference.
 
     Args:
         raw: scores of the responses (N, D).
         reference: scores of a base answer to the same prompts (N, D).
+        temperature: τ in nats, above 0; the higher it is, the longer does more pay.
     """
-    return torch.sigmoid(raw - reference)
+    return torch.sigmoid((raw - reference) / temperature)
 
 
 def utility(relative: Tensor, quality: Tensor, asked: Tensor) -> Tensor:

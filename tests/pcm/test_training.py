@@ -187,6 +187,14 @@ def test_only_quality_and_what_is_asked_for_is_judged(mixture):
     assert torch.equal(judges.needed[0], torch.cat((ASKED > 0, torch.ones(3, 1).bool()), -1))
 
 
+def test_an_answer_as_far_behind_the_base_as_it_may_be_loses_half_of_its_worth(mixture):
+    module = training(mixture, leniency=1.5)
+    module.references = lambda conversations: torch.tensor([[0.0, 0.0, 0.0, 2.0]]).repeat(len(conversations), 1)
+    module.frozen[2].score = lambda *_: torch.tensor([[200.0, 200.0, 200.0, 0.5]]).repeat(3, 1)  # type: ignore[method-assign]
+    drawn = mixture.rollout(*mixture.encode(PROMPTS), ASKED, module.drawing, module.generators(0, len(PROMPTS)))
+    torch.testing.assert_close(module.judge(batch(), drawn).double(), ASKED.sum(-1) / 2)
+
+
 def test_judges_do_not_hear_what_the_mixture_is_told(mixture):
     module = training(mixture)
     plain, told = batch(), replace(batch(), words=["be warm"] * len(PROMPTS))

@@ -88,6 +88,8 @@ class Exam:
         quality_weight: float = 2.0,
         missing_end_penalty: float = 1.0,
         repetition_penalty: float = 1.0,
+        reward_temperature: float = 1.0,
+        leniency: float = 0.0,
     ) -> None:
         """Marks `own + quality_weight * quality - missing_end_penalty * (1 - ended) - repetition_penalty * repeated`.
 
@@ -107,6 +109,10 @@ class Exam:
             missing_end_penalty: lost by a response that does not end within its budget.
             repetition_penalty: lost per share of a response's tokens that say again what it said before; what repeats
                 itself is likely, and a reward model takes it for good.
+            reward_temperature: divides all scores, so that more of what is asked pays longer; above 1 for rewards that
+                are sure of themselves.
+            leniency: what is taken from the quality of every reference, in nats: an answer may lose that much before
+                its quality counts as a half.
 
         Raises:
             ValueError: if an expert has no reward, or references and prompts differ in number, or held in shape.
@@ -129,6 +135,7 @@ class Exam:
         self.least_budget, self.most_budget = least_budget, most_budget
         self.quality_weight, self.missing_end_penalty = quality_weight, missing_end_penalty
         self.repetition_penalty = repetition_penalty
+        self.reward_temperature, self.leniency = reward_temperature, leniency
 
     @torch.no_grad()
     def sit(self, prompt_numbers: Tensor, generators: Sequence[torch.Generator], share: slice = slice(None)) -> Answers:
@@ -185,13 +192,18 @@ class Exam:
             needed[:, names.index(QUALITY)] = True
         with torch.autocast(shares.device.type, enabled=False):  # the references were scored without it too
             scores = self.rewards.score(texts, needed=needed)
-        chances = beats_reference(scores, self.references.scores.to(shares.device)[numbers])
+        beaten = self.references.scores.to(scores)[numbers] - self.leniency * self._is_quality(scores)
+        chances = beats_reference(scores, beaten, self.reward_temperature)
         own = (shares * chances).sum(-1).to(chances.dtype)
         quality = chances[:, names.index(QUALITY)] if QUALITY in names else torch.full_like(own, torch.nan)
         total = own + self.quality_weight * quality if self.quality_weight else own
         repeated = texts.left_aligned().repeats() / texts.answer_lengths.clamp(min=1)
         penalties = self.missing_end_penalty * (~ended).to(own.dtype) + self.repetition_penalty * repeated
         return own, quality, total - penalties, torch.where(needed, chances, 0.5)
+
+    def _is_quality(self, scores: Tensor) -> Tensor:
+        """1 for the reward for quality, 0 for the others, `(D,)`."""
+        return scores.new_tensor([name == QUALITY for name in self.rewards.names])
 
 
 def _of_their_own(experts: Sequence[str], rewards: Sequence[str], prompts: int) -> Tensor:

@@ -32,9 +32,12 @@ class References(NamedTuple):
     scores: Tensor  # (N, D) raw scores by every reward model
 
 
-def beats_reference(scores: Tensor, reference_scores: Tensor) -> Tensor:
-    """The modelled chance that a response is preferred to the reference, `sigmoid(r(y) - r(y_ref))`, any shape."""
-    return torch.sigmoid(scores - reference_scores)
+def beats_reference(scores: Tensor, reference_scores: Tensor, temperature: float = 1.0) -> Tensor:
+    """`sigmoid((r(y) - r(y_ref)) / temperature)`, any shape; at 1 the modelled chance to be preferred to the reference.
+
+    Higher temperatures tell apart what is better than the reference all but certainly.
+    """
+    return torch.sigmoid((scores - reference_scores) / temperature)
 
 
 def sample_references(

@@ -45,6 +45,21 @@ def test_marks_compare_with_the_reference_and_punish_a_missing_end():
         torch.testing.assert_close(answers.total[row], own + 3 * quality - 0.5 * (not answers.ended[row]))
 
 
+def test_softened_marks_are_of_divided_scores_and_quality_may_fall_behind():
+    plain, soft = (
+        tiny_exam(repetition_penalty=0.0, **settings) for settings in ({}, {"reward_temperature": 2.5, "leniency": 1.5})
+    )
+    sat = [
+        exam.sit(torch.tensor([4, 1]), [torch.Generator().manual_seed(seed) for seed in range(3)])
+        for exam in (plain, soft)
+    ]
+    assert torch.equal(sat[0].tokens, sat[1].tokens)
+    torch.testing.assert_close(sat[1].own.logit(), sat[0].own.logit() / 2.5)
+    torch.testing.assert_close(sat[1].quality.logit(), (sat[0].quality.logit() + 1.5) / 2.5)
+    worth = sat[1].own + plain.quality_weight * sat[1].quality - (~sat[1].ended).to(sat[1].own)
+    torch.testing.assert_close(sat[1].total, worth)
+
+
 def test_what_an_answer_says_again_costs_it_the_share_of_its_tokens(monkeypatch):
     exams = [tiny_exam(("ant",), missing_end_penalty=0.0, repetition_penalty=penalty) for penalty in (0.0, 3.0)]
     said = torch.tensor([[5, 6, 7, 8, 9, 5, 6, 7, 8, 10]])

@@ -115,7 +115,8 @@ class Exam:
                 its quality counts as a half.
 
         Raises:
-            ValueError: if an expert has no reward, or references and prompts differ in number, or held in shape.
+            ValueError: if an expert has no reward, references and prompts differ in number, or held in shape, or the
+                temperature is not above 0.
         """
         shares = _of_their_own(bank.names, rewards.names, len(prompts)) if shares is None else shares
         if shares.shape != (sizes := (len(bank.names), len(prompts), len(rewards.names))):
@@ -126,6 +127,8 @@ class Exam:
             raise ValueError(f"each of {len(prompts)} prompts must have a reference, got {len(references.scores)}")
         if not 1 <= least_budget <= most_budget:
             raise ValueError(f"budgets must satisfy 1 <= least <= most, got {least_budget} and {most_budget}")
+        if not reward_temperature > 0:
+            raise ValueError(f"reward_temperature must be above 0, got {reward_temperature}")
         self.bank, self.rewards, self.references, self.prompts = bank, rewards, references, prompts
         self.shares = shares
         self.held = torch.zeros(sizes[0], sizes[2], dtype=torch.bool) if held is None else held

@@ -58,6 +58,9 @@ class ControllerTraining(LightningModule):
         max_new_tokens: most tokens of a response.
         validation_temperature: at which validation decodes.
         seed: of everything drawn here.
+
+    Raises:
+        ValueError: if the objective is unknown, or the temperature not above 0.
     """
 
     def __init__(
@@ -82,6 +85,8 @@ class ControllerTraining(LightningModule):
         validation_temperature: float = 0.5,
         seed: int = 0,
     ) -> None:
+        if not reward_temperature > 0:
+            raise ValueError(f"reward_temperature must be above 0, got {reward_temperature}")
         super().__init__()
         self.automatic_optimization = False
         self.controller = controller

@@ -60,6 +60,11 @@ def test_softened_marks_are_of_divided_scores_and_quality_may_fall_behind():
     torch.testing.assert_close(sat[1].total, worth)
 
 
+def test_scores_are_divided_by_something():
+    with pytest.raises(ValueError, match="reward_temperature must be above 0, got 0"):
+        tiny_exam(reward_temperature=0)
+
+
 def test_what_an_answer_says_again_costs_it_the_share_of_its_tokens(monkeypatch):
     exams = [tiny_exam(("ant",), missing_end_penalty=0.0, repetition_penalty=penalty) for penalty in (0.0, 3.0)]
     said = torch.tensor([[5, 6, 7, 8, 9, 5, 6, 7, 8, 10]])

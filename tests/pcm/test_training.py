@@ -195,6 +195,11 @@ def test_an_answer_as_far_behind_the_base_as_it_may_be_loses_half_of_its_worth(m
     torch.testing.assert_close(module.judge(batch(), drawn).double(), ASKED.sum(-1) / 2)
 
 
+def test_scores_are_divided_by_something(mixture):
+    with pytest.raises(ValueError, match="reward_temperature must be above 0, got 0"):
+        training(mixture, reward_temperature=0)
+
+
 def test_judges_do_not_hear_what_the_mixture_is_told(mixture):
     module = training(mixture)
     plain, told = batch(), replace(batch(), words=["be warm"] * len(PROMPTS))

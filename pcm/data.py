@@ -193,8 +193,8 @@ class PromptsAndPreferences(LightningDataModule):
         withheld: names joined by +, such as `friendly+concise`, that are never asked for together: to see what a
             controller makes of combinations that it has not met.
         wordings: JSONL of `{"text": str, "asked": {name: number}}`, for prompts that are told what is asked for.
-        told: share of the prompts that are told, in training and in validation: for a controller that serves requests
-            whose preference stands in the prompt too (`decode.py --tell`).
+        told: share of the prompts that are told, of those whose preference can be said, in training and in validation:
+            for a controller that serves requests whose preference stands in the prompt too (`decode.py --tell`).
     """
 
     def __init__(

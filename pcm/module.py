@@ -46,12 +46,10 @@ class ControllerTraining(LightningModule):
         eta: η of the objective, nats of log-ratio for each unit of reward.
         beta: reward paid for each nat of KL(mixture‖base), summed over the response; what one asked dimension is worth
             at most is 1.
-        reward_temperature: divides the judges' scores. At 1 every r̄ is the chance that its judge means; of judges that
-            are sure of themselves chances soon are all but certain, and still more of what is asked for is worth
-            nothing.
-        leniency: nats of the quality's judge that a response may be behind the base's answer before it loses half of
-            what it is worth. Without it a controller may learn to dare nothing: where quality is the base's, a tenth
-            less of its chance costs a fifth of everything.
+        reward_temperature: divides the judges' scores. At 1 every r̄ is the chance that its judge means: where judges
+            are sure of themselves, still more of what is asked for is soon worth nothing.
+        leniency: nats of quality that a response may be behind the base's answer before it loses half of its worth:
+            without it a tenth less of quality's chance costs a fifth of everything, and nothing is dared.
         passes: passes over the responses of an iteration.
         minibatches: optimizer steps in a pass.
         clip: largest norm of a gradient.

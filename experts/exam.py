@@ -19,6 +19,17 @@ from experts.rewards import QUALITY, Rewards
 from experts.rollout import base_logprobs, sample_by_length
 
 
+class Marks(NamedTuple):
+    """What responses are worth, one row for each of them; D rewards."""
+
+    own: Tensor  # (R,) chance of beating the reference in the expert's own dimension
+    quality: Tensor  # (R,) chance of beating it in quality, NaN where nothing judges quality
+    total: Tensor  # (R,) what the expert is to learn from
+    chances: Tensor  # (R, D) chance of beating it in each reward; one half where it was not judged
+    scores: Tensor  # (R, D) of each reward, NaN where it was not judged
+    beaten: Tensor  # (R, D) the reference's scores
+
+
 class Answers(NamedTuple):
     """Marked responses, one row per prompt and expert, expert-major."""
 
@@ -32,10 +43,12 @@ class Answers(NamedTuple):
     base_logprobs: Tensor  # (R, T) under the base, nats
     hidden: Tensor  # (R, T, H) the state each token was chosen from
     ended: Tensor  # (R,) bool
-    own: Tensor  # (R,) chance of beating the reference in the expert's own dimension
-    quality: Tensor  # (R,) chance of beating it in quality, NaN where nothing judges quality
-    total: Tensor  # (R,) what the expert is to learn from
-    chances: Tensor  # (R, D) chance of beating it in each reward; one half where it was not judged
+    own: Tensor  # these six as in `Marks`
+    quality: Tensor
+    total: Tensor
+    chances: Tensor
+    scores: Tensor
+    beaten: Tensor
 
     @property
     def kl(self) -> Tensor:
@@ -185,28 +198,37 @@ class Exam:
             uniforms.append(torch.rand(rows, self.most_budget, generator=generator, dtype=torch.float64)[share])
         return torch.cat(budgets), torch.cat(uniforms)
 
-    def _mark(
-        self, texts: Answered, experts: Tensor, numbers: Tensor, ended: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Own, quality and total marks, `(R,)` each, and chances `(R, D)`; `numbers` are the prompts' `(R,)`."""
-        shares = self.shares.to(experts.device)[experts, numbers]  # (R, D)
-        names, needed = self.rewards.names, (shares > 0) | self.held.to(experts.device)[experts]
-        if QUALITY in names:
-            needed[:, names.index(QUALITY)] = True
+    def worth(self, experts: Tensor, numbers: Tensor) -> Tensor:
+        """What a chance of beating the reference in each reward is worth in an answer's mark, `(R, D)`.
+
+        Args:
+            experts: of each answer `(R,)`.
+            numbers: of its prompt `(R,)`.
+        """
+        return self._shares_of(experts, numbers) + self.quality_weight * self._is_quality(experts.device)
+
+    def _mark(self, texts: Answered, experts: Tensor, numbers: Tensor, ended: Tensor) -> Marks:
+        """Marks of the responses to the prompts of these numbers `(R,)`."""
+        shares, is_quality = self._shares_of(experts, numbers), self._is_quality(experts.device)  # (R, D), (D,)
+        needed = (shares > 0) | self.held.to(experts.device)[experts] | (is_quality > 0)
         with torch.autocast(shares.device.type, enabled=False):  # the references were scored without it too
             scores = self.rewards.score(texts, needed=needed)
-        beaten = self.references.scores.to(scores)[numbers] - self.leniency * self._is_quality(scores)
-        chances = beats_reference(scores, beaten, self.reward_temperature)
+        beaten = self.references.scores.to(scores)[numbers] - self.leniency * is_quality.to(scores)
+        chances = torch.where(needed, beats_reference(scores, beaten, self.reward_temperature), 0.5)
         own = (shares * chances).sum(-1).to(chances.dtype)
-        quality = chances[:, names.index(QUALITY)] if QUALITY in names else torch.full_like(own, torch.nan)
-        total = own + self.quality_weight * quality if self.quality_weight else own
+        quality = (is_quality * chances).sum(-1) if QUALITY in self.rewards.names else torch.full_like(own, torch.nan)
         repeated = texts.left_aligned().repeats() / texts.answer_lengths.clamp(min=1)
         penalties = self.missing_end_penalty * (~ended).to(own.dtype) + self.repetition_penalty * repeated
-        return own, quality, total - penalties, torch.where(needed, chances, 0.5)
+        total = (self.worth(experts, numbers) * chances).sum(-1).to(chances.dtype) - penalties
+        return Marks(own, quality, total, chances, torch.where(needed, scores, torch.nan), beaten)
 
-    def _is_quality(self, scores: Tensor) -> Tensor:
+    def _shares_of(self, experts: Tensor, numbers: Tensor) -> Tensor:
+        """The part of each reward in each answer's own mark, `(R, D)`."""
+        return self.shares.to(experts.device)[experts, numbers]
+
+    def _is_quality(self, device: torch.device) -> Tensor:
         """1 for the reward for quality, 0 for the others, `(D,)`."""
-        return scores.new_tensor([name == QUALITY for name in self.rewards.names])
+        return torch.tensor([float(name == QUALITY) for name in self.rewards.names], device=device)
 
 
 def _of_their_own(experts: Sequence[str], rewards: Sequence[str], prompts: int) -> Tensor:

@@ -7,8 +7,9 @@ Departures from the textbook: 1. every expert has its own adapter, value head, A
 generator, KL controller and early stop, so an expert trained beside others ends as it would alone; 2. the reward is
 the chance of beating the base's own answer, which makes rewards of different models comparable; 3. minibatches are cut
 into parts of similar length whose gradients are added up, which changes the cost but not the sum; 4. an expert's marks
-are centred in each rollout: all of them are positive, and beside value heads that start at zero that would be a prize
-for ending early.
+are counted beyond what its other answers would have earned beside the same reference, which is most of what they vary
+by, and centred in each rollout: all of them are positive, and beside value heads that start at zero that would be a
+prize for ending early.
 
 Several processes share the prompts of a rollout and the rows of every minibatch. Answers are gathered and gradients
 added up, so whitening, controllers and early stops are those of all answers, and one process would do the same.
@@ -30,6 +31,7 @@ from experts.ppo import (
     adaptive_kl,
     centred,
     clipped,
+    expected_chances,
     explained_variance,
     gae,
     held_back,
@@ -74,6 +76,7 @@ class JointPPO(LightningModule):
         largest_norm: float = 1.0,
         stop_kl: float = 0.1,
         hold_rate: float = 0.25,
+        hold_gain: float = 2.0,
         seed: int = 0,
     ) -> None:
         """Trains the experts of the exam's bank in place.
@@ -96,6 +99,8 @@ class JointPPO(LightningModule):
             largest_norm: a longer gradient of an expert is shortened to it.
             stop_kl: nats per token between sampling and current policy at which an expert waits for the next rollout.
             hold_rate: how fast the price of moving what an expert shall leave alone rises, see `ppo.raised_prices`.
+            hold_gain: what comes to the price of a rollout for how far it moved that itself: without it, price and
+                expert swing around where they should be (the proportional term of 2007.03964).
             seed: of every draw.
         """
         super().__init__()
@@ -104,7 +109,7 @@ class JointPPO(LightningModule):
         self.entropy_coefficient, self.value_coefficient = entropy_coefficient, value_coefficient
         self.trace, self.clip, self.epochs, self.minibatches, self.parts = trace, clip, epochs, minibatches, parts
         self.learning_rate, self.weight_decay, self.largest_norm = learning_rate, weight_decay, largest_norm
-        self.stop_kl, self.hold_rate = stop_kl, hold_rate
+        self.stop_kl, self.hold_rate, self.hold_gain = stop_kl, hold_rate, hold_gain
         self._start(kl_coefficient, seed)
 
     def _start(self, kl_coefficient: float, seed: int) -> None:
@@ -134,8 +139,7 @@ class JointPPO(LightningModule):
         require_finite_parameters(dict(zip(self.names, self.parameters_of_experts(), strict=True)), self._update)
         self.kl_coefficients.copy_(adaptive_kl(self.kl_coefficients, metrics["kl"], self.kl_target, self.kl_rate))
         metrics["kl_coefficient"] = self.kl_coefficients.clone()
-        held = self.exam.held.to(self.prices.device)
-        self.prices.copy_(raised_prices(self.prices, answers.chances, held, answers.experts, self.hold_rate))
+        self.prices.copy_(self._raised(answers, self.hold_rate))
         self.updates_done += 1
         self._log_metrics(metrics)
         return {"metrics": metrics, "answers": answers}
@@ -149,8 +153,9 @@ class JointPPO(LightningModule):
     def trajectories(self, answers: Answers, values: Tensor) -> Trajectories:
         """The answers with their values `(R, T)`, advantages and returns."""
         kl_coefficients = self.kl_coefficients[answers.experts]
-        earned = answers.total - held_back(self.prices, answers.chances, answers.experts)
-        marks = centred(earned.to(values.dtype), answers.experts, self.count)
+        earned = answers.total - held_back(self._raised(answers, self.hold_gain), answers.chances, answers.experts)
+        beyond = earned - self.expected(answers)
+        marks = centred(beyond.to(values.dtype), answers.experts, self.count)
         rewards = shaped_rewards(marks, answers.logprobs, answers.base_logprobs, answers.mask, kl_coefficients)
         advantages, returns = gae(rewards, values, answers.mask, trace=self.trace)
         return Trajectories(
@@ -164,6 +169,18 @@ class JointPPO(LightningModule):
             whiten(advantages, answers.mask, answers.experts, self.count),
             returns,
         )
+
+    def expected(self, answers: Answers) -> Tensor:
+        """What the other answers of its expert would have earned beside each answer's reference, `(R,)`."""
+        temperature = self.exam.reward_temperature
+        chances = expected_chances(answers.scores, answers.beaten, self.count, temperature)
+        worth = self.exam.worth(answers.experts, answers.prompt_numbers)
+        return (worth * chances).sum(-1) - held_back(self._raised(answers, self.hold_gain), chances, answers.experts)
+
+    def _raised(self, answers: Answers, rate: float) -> Tensor:
+        """The prices of what is held `(K, D)`, raised by what these answers moved."""
+        held = self.exam.held.to(self.prices.device)
+        return raised_prices(self.prices, answers.chances, held, answers.experts, rate)
 
     def improve(self, trajectories: Trajectories) -> Metrics:
         """Takes the optimiser steps that one rollout is good for; experts that moved far enough sit out the rest."""
@@ -252,7 +269,7 @@ class JointPPO(LightningModule):
             "kl": answers.kl,
             "length": answers.lengths,
             "ended": answers.ended.to(answers.kl.dtype),
-            "held_back": held_back(self.prices, answers.chances, answers.experts),
+            "held_back": held_back(self._raised(answers, self.hold_gain), answers.chances, answers.experts),
         }
         rows = len(answers.experts) / self.count
         means = {name: sum_per_expert(number, answers.experts, self.count) / rows for name, number in measured.items()}

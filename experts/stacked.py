@@ -210,10 +210,10 @@ class StackedAdapter(nn.Module):
         no_down = torch.zeros_like(self.down[mine[0]][:1])  # (1, in)
         no_up = torch.zeros_like(self.up[mine[0]][:, :1])  # (out, 1)
         downs = [padded(self.down.get(name, no_down), rank, 0) for name in names]
-        ups = [padded(self.up.get(name, no_up), rank, 1) for name in names]
+        ups = [padded(self.up.get(name, no_up), rank, 1).T for name in names]
         scalings = ups[0].new_tensor([self.scalings.get(name, 0.0) for name in names])
-        up = torch.stack(ups) * scalings.view(-1, 1, 1)  # (G, out, r)
-        return torch.stack(downs).transpose(1, 2), up.transpose(1, 2)
+        # A lies in memory as it is and B transposed: long lines of both, which few rows are multiplied fastest with.
+        return torch.stack(downs).transpose(1, 2), torch.stack(ups) * scalings.view(-1, 1, 1)
 
     def _apply(self, fn, recurse: bool = True):  # type: ignore[no-untyped-def]
         """Moves to a device or dtype, which changes parameters without a trace in their version."""

@@ -92,7 +92,7 @@ def test_a_loss_that_is_no_number_stops_before_the_step():
     module = stepped(JointPPO(tiny_exam()), torch.arange(4))
     before = [parameter.clone() for owned in module.parameters_of_experts() for parameter in owned]
     marked = module.exam._mark
-    module.exam._mark = lambda *given: (*marked(*given)[:2], torch.full((12,), torch.nan), marked(*given)[3])
+    module.exam._mark = lambda *given: marked(*given)._replace(total=torch.full((12,), torch.nan))
     with pytest.raises(CollapseError, match="the loss of expert 'ant' must be finite, got nan at update 2: lower"):
         module.training_step(torch.arange(4))
     after = [parameter for owned in module.parameters_of_experts() for parameter in owned]

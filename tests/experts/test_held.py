@@ -89,6 +89,18 @@ def test_an_expert_does_not_move_what_is_held(twins, tmp_path):
     assert torch.equal(kept, module.prices)
 
 
+def test_a_rollout_pays_for_what_it_moved_itself(twins):
+    twins.held = torch.tensor([[False, True]])
+    damped, priced, free = (JointPPO(twins, hold_gain=gain) for gain in (3.0, 0.0, 0.0))
+    answers = twins.sit(torch.arange(12), damped.generators)
+    priced.prices[0, 1] = 3.0 * (answers.chances[:, 1].mean() - 0.5)
+    assert priced.prices[0, 1].abs() > 0.1
+    returns = [one.trajectories(answers, one.values_of(answers)).returns for one in (damped, priced, free)]
+    torch.testing.assert_close(returns[0], returns[1])
+    assert (returns[0] - returns[2]).abs().max() > 0.01
+    assert damped.prices.count_nonzero() == 0  # it is not carried on
+
+
 def test_a_run_does_not_go_on_with_other_rewards(twins, tmp_path):
     run(JointPPO(tiny_exam(("ant",)), updates=1), tmp_path, LastCheckpoint(tmp_path / "last.ckpt", every=1))
     with pytest.raises(

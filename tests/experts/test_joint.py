@@ -105,6 +105,18 @@ def stepped(module, prompt_numbers):
     return module
 
 
+def test_equally_good_answers_earn_the_same_however_hard_their_references_are(monkeypatch):
+    exam = tiny_exam(missing_end_penalty=0.0, repetition_penalty=0.0)
+    exam.held[0, 1] = True
+    monkeypatch.setattr(exam.rewards, "score", lambda texts, needed: torch.full(needed.shape, 1.5).double())
+    module = JointPPO(exam, kl_coefficient=0.0)
+    module.prices[0, 1] = 0.7
+    answers = exam.sit(torch.arange(6), module.generators)
+    assert answers.total.std() > 0.05  # the references are not equally hard
+    returns = module.trajectories(answers, torch.zeros_like(answers.logprobs)).returns
+    torch.testing.assert_close(returns, torch.zeros_like(returns))
+
+
 def test_training_one_expert_leaves_the_bits_of_the_others_alone():
     module = stepped(JointPPO(tiny_exam(), weight_decay=0.1), torch.arange(4))  # momentum for everybody
     trajectories = trajectories_of(module)

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 
@@ -6,6 +8,7 @@ from experts.ppo import (
     adaptive_kl,
     centred,
     clipped,
+    expected_chances,
     explained_variance,
     gae,
     policy_loss,
@@ -139,6 +142,20 @@ def test_chosen_rows_are_cut_to_their_longest_response():
     assert chosen.tokens.tolist() == [[0, 1], [8, 9]]
     assert chosen.prompt_ids.tolist() == [[0, 1, 2, 3], [8, 9, 10, 11]]
     assert chosen.experts.tolist() == [0, 1]
+
+
+def test_expected_chances_are_the_naive_mean_over_the_experts_other_answers():
+    generator = torch.Generator().manual_seed(5)
+    scores, beaten = torch.randn(2, 8, 3, generator=generator, dtype=torch.float64)  # two experts of four answers
+    scores[1, 2] = scores[5, 0] = torch.nan  # not judged
+    scores[4:, 1] = torch.nan  # of the second expert nothing
+    expected = expected_chances(scores, beaten, 2, temperature=1.7)
+    for row, reward in itertools.product(range(8), range(3)):
+        others = [other for other in range(row // 4 * 4, row // 4 * 4 + 4) if other != row]
+        judged = [scores[other, reward] for other in others if not scores[other, reward].isnan()]
+        chances = [torch.sigmoid((score - beaten[row, reward]) / 1.7) for score in judged]
+        naive = torch.stack(chances).mean() if chances else torch.tensor(0.5, dtype=torch.float64)
+        torch.testing.assert_close(expected[row, reward], naive)
 
 
 def test_centred_marks_of_every_expert_have_mean_zero_and_keep_their_differences():

@@ -153,8 +153,7 @@ class JointPPO(LightningModule):
     def trajectories(self, answers: Answers, values: Tensor) -> Trajectories:
         """The answers with their values `(R, T)`, advantages and returns."""
         kl_coefficients = self.kl_coefficients[answers.experts]
-        earned = answers.total - held_back(self._raised(answers, self.hold_gain), answers.chances, answers.experts)
-        beyond = earned - self.expected(answers)
+        beyond = self.earned(answers) - self.expected(answers)
         marks = centred(beyond.to(values.dtype), answers.experts, self.count)
         rewards = shaped_rewards(marks, answers.logprobs, answers.base_logprobs, answers.mask, kl_coefficients)
         advantages, returns = gae(rewards, values, answers.mask, trace=self.trace)
@@ -169,6 +168,14 @@ class JointPPO(LightningModule):
             whiten(advantages, answers.mask, answers.experts, self.count),
             returns,
         )
+
+    def earned(self, answers: Answers) -> Tensor:
+        """The mark of each answer less what it pays for moving what is held, `(R,)`."""
+        return answers.total - self.held_back(answers)
+
+    def held_back(self, answers: Answers) -> Tensor:
+        """What each answer pays for moving what is held, `(R,)`."""
+        return held_back(self._raised(answers, self.hold_gain), answers.chances, answers.experts)
 
     def expected(self, answers: Answers) -> Tensor:
         """What the other answers of its expert would have earned beside each answer's reference, `(R,)`."""
@@ -269,12 +276,16 @@ class JointPPO(LightningModule):
             "kl": answers.kl,
             "length": answers.lengths,
             "ended": answers.ended.to(answers.kl.dtype),
-            "held_back": held_back(self._raised(answers, self.hold_gain), answers.chances, answers.experts),
+            "held_back": self.held_back(answers),
         }
         rows = len(answers.experts) / self.count
         means = {name: sum_per_expert(number, answers.experts, self.count) / rows for name, number in measured.items()}
         tokens = trajectories.values, trajectories.returns, trajectories.mask
-        return means | {"explained_variance": explained_variance(*tokens, trajectories.experts, self.count)}
+        marks = self.expected(answers)[:, None], self.earned(answers)[:, None], torch.ones_like(answers.mask[:, :1])
+        explained = {"explained_variance": tokens, "foreseen": marks}
+        return means | {
+            name: explained_variance(*of_what, answers.experts, self.count) for name, of_what in explained.items()
+        }
 
     def _log_metrics(self, metrics: Metrics) -> None:
         """Logs `<expert>/<metric>`."""

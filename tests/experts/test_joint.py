@@ -113,8 +113,9 @@ def test_equally_good_answers_earn_the_same_however_hard_their_references_are(mo
     module.prices[0, 1] = 0.7
     answers = exam.sit(torch.arange(6), module.generators)
     assert answers.total.std() > 0.05  # the references are not equally hard
-    returns = module.trajectories(answers, torch.zeros_like(answers.logprobs)).returns
-    torch.testing.assert_close(returns, torch.zeros_like(returns))
+    trajectories = module.trajectories(answers, torch.zeros_like(answers.logprobs))
+    torch.testing.assert_close(trajectories.returns, torch.zeros_like(trajectories.returns))
+    torch.testing.assert_close(module._describe(answers, trajectories)["foreseen"], torch.ones(3).double())
 
 
 def test_training_one_expert_leaves_the_bits_of_the_others_alone():

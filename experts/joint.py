@@ -26,22 +26,15 @@ from torch import Tensor, nn
 from experts import ranks
 from experts.exam import Answers, Exam
 from experts.guards import require_finite, require_finite_parameters
+from experts.ledger import Ledger
 from experts.ppo import (
     Trajectories,
-    adaptive_kl,
-    centred,
     clipped,
-    expected_chances,
     explained_variance,
-    gae,
-    held_back,
     policy_loss,
-    raised_prices,
-    shaped_rewards,
     step_kl,
     sum_per_expert,
     value_loss,
-    whiten,
 )
 from experts.rollout import reread
 from experts.values import ValueHeads
@@ -52,9 +45,6 @@ _MEASURED = ("loss", "step_kl", "entropy", "value_loss", "clip_fraction")  # in 
 
 class JointPPO(LightningModule):
     """Proximal policy optimisation of all experts of a bank; a batch is the numbers `(n,)` of prompts to answer."""
-
-    kl_coefficients: Tensor  # (K,)
-    prices: Tensor  # (K, D)
 
     def __init__(
         self,
@@ -105,22 +95,22 @@ class JointPPO(LightningModule):
         """
         super().__init__()
         self.exam, self.bank, self.rewards = exam, exam.bank, exam.rewards  # modules move along to the device
-        self.updates, self.kl_target, self.kl_rate = updates, kl_target, kl_rate
+        self.updates = updates
         self.entropy_coefficient, self.value_coefficient = entropy_coefficient, value_coefficient
-        self.trace, self.clip, self.epochs, self.minibatches, self.parts = trace, clip, epochs, minibatches, parts
+        self.clip, self.epochs, self.minibatches, self.parts = clip, epochs, minibatches, parts
         self.learning_rate, self.weight_decay, self.largest_norm = learning_rate, weight_decay, largest_norm
-        self.stop_kl, self.hold_rate, self.hold_gain = stop_kl, hold_rate, hold_gain
-        self._start(kl_coefficient, seed)
+        self.stop_kl = stop_kl
+        steering = {"kl_coefficient": kl_coefficient, "kl_target": kl_target, "kl_rate": kl_rate}
+        self.ledger = Ledger(exam, **steering, hold_rate=hold_rate, hold_gain=hold_gain, trace=trace)
+        self._start(seed)
 
-    def _start(self, kl_coefficient: float, seed: int) -> None:
+    def _start(self, seed: int) -> None:
         """Everything that changes during training beside the adapters."""
         self.automatic_optimization = False
         self.strict_loading = False  # checkpoints hold what is trained, not the frozen base
         self.names, self.count = tuple(self.bank.names), len(self.bank.names)
         base = self.bank.base
         self.values = ValueHeads(base.config.hidden_size, self.count, dtype=base.dtype)
-        self.register_buffer("kl_coefficients", torch.full((self.count,), kl_coefficient, dtype=base.dtype))
-        self.register_buffer("prices", torch.zeros(self.exam.held.shape, dtype=base.dtype))
         self.generators = [torch.Generator().manual_seed(seed ^ zlib.crc32(name.encode())) for name in self.names]
         self.updates_done = 0
 
@@ -133,13 +123,12 @@ class JointPPO(LightningModule):
         answers = self.exam.sit(prompt_numbers, self.generators, ranks.share(len(prompt_numbers)))
         values = ranks.gathered(self.values_of(answers), self.count)
         answers = answers.gathered(self.count, self.exam.pad_id)
-        trajectories = self.trajectories(answers, values)
+        trajectories = self.ledger.trajectories(answers, values)
         self._decay_learning_rate()
         metrics = self._describe(answers, trajectories) | self.improve(trajectories)
         require_finite_parameters(dict(zip(self.names, self.parameters_of_experts(), strict=True)), self._update)
-        self.kl_coefficients.copy_(adaptive_kl(self.kl_coefficients, metrics["kl"], self.kl_target, self.kl_rate))
-        metrics["kl_coefficient"] = self.kl_coefficients.clone()
-        self.prices.copy_(self._raised(answers, self.hold_rate))
+        self.ledger.close(answers, metrics["kl"])
+        metrics["kl_coefficient"] = self.ledger.kl_coefficients.clone()
         self.updates_done += 1
         self._log_metrics(metrics)
         return {"metrics": metrics, "answers": answers}
@@ -149,50 +138,11 @@ class JointPPO(LightningModule):
         """Predicted return before each token, `(R, T)`."""
         return self.values(answers.hidden, answers.experts) * answers.mask
 
-    @torch.no_grad()
-    def trajectories(self, answers: Answers, values: Tensor) -> Trajectories:
-        """The answers with their values `(R, T)`, advantages and returns."""
-        kl_coefficients = self.kl_coefficients[answers.experts]
-        beyond = self.earned(answers) - self.expected(answers)
-        marks = centred(beyond.to(values.dtype), answers.experts, self.count)
-        rewards = shaped_rewards(marks, answers.logprobs, answers.base_logprobs, answers.mask, kl_coefficients)
-        advantages, returns = gae(rewards, values, answers.mask, trace=self.trace)
-        return Trajectories(
-            answers.prompt_ids,
-            answers.prompt_mask,
-            answers.tokens,
-            answers.mask,
-            answers.experts,
-            answers.logprobs,
-            values,
-            whiten(advantages, answers.mask, answers.experts, self.count),
-            returns,
-        )
-
-    def earned(self, answers: Answers) -> Tensor:
-        """The mark of each answer less what it pays for moving what is held, `(R,)`."""
-        return answers.total - self.held_back(answers)
-
-    def held_back(self, answers: Answers) -> Tensor:
-        """What each answer pays for moving what is held, `(R,)`."""
-        return held_back(self._raised(answers, self.hold_gain), answers.chances, answers.experts)
-
-    def expected(self, answers: Answers) -> Tensor:
-        """What the other answers of its expert would have earned beside each answer's reference, `(R,)`."""
-        temperature = self.exam.reward_temperature
-        chances = expected_chances(answers.scores, answers.beaten, self.count, temperature)
-        worth = self.exam.worth(answers.experts, answers.prompt_numbers)
-        return (worth * chances).sum(-1) - held_back(self._raised(answers, self.hold_gain), chances, answers.experts)
-
-    def _raised(self, answers: Answers, rate: float) -> Tensor:
-        """The prices of what is held `(K, D)`, raised by what these answers moved."""
-        held = self.exam.held.to(self.prices.device)
-        return raised_prices(self.prices, answers.chances, held, answers.experts, rate)
-
     def improve(self, trajectories: Trajectories) -> Metrics:
         """Takes the optimiser steps that one rollout is good for; experts that moved far enough sit out the rest."""
         active = torch.ones(self.count, dtype=torch.bool, device=trajectories.mask.device)
-        reports, passes, steps = [], torch.zeros_like(self.kl_coefficients), torch.zeros_like(self.kl_coefficients)
+        nothing = torch.zeros_like(self.ledger.kl_coefficients)
+        reports, passes, steps = [], nothing.clone(), nothing.clone()
         for rows in self._minibatch_rows(trajectories):  # (K, m)
             reports.append(self._backward(trajectories, rows[active]))
             require_finite("loss", reports[-1]["loss"], self.names, self._update)
@@ -257,7 +207,7 @@ class JointPPO(LightningModule):
 
     def _step(self, active: Tensor) -> None:
         """Clips each active expert's gradient and moves it; the others' parameters and momenta stay as they are."""
-        norms = torch.zeros_like(self.kl_coefficients)
+        norms = torch.zeros_like(self.ledger.kl_coefficients)
         for number, parameters in enumerate(self.parameters_of_experts()):
             if active[number]:
                 norms[number] = nn.utils.clip_grad_norm_(parameters, self.largest_norm)
@@ -276,12 +226,13 @@ class JointPPO(LightningModule):
             "kl": answers.kl,
             "length": answers.lengths,
             "ended": answers.ended.to(answers.kl.dtype),
-            "held_back": self.held_back(answers),
+            "held_back": self.ledger.held_back(answers),
         }
         rows = len(answers.experts) / self.count
         means = {name: sum_per_expert(number, answers.experts, self.count) / rows for name, number in measured.items()}
         tokens = trajectories.values, trajectories.returns, trajectories.mask
-        marks = self.expected(answers)[:, None], self.earned(answers)[:, None], torch.ones_like(answers.mask[:, :1])
+        ledger = self.ledger
+        marks = ledger.expected(answers)[:, None], ledger.earned(answers)[:, None], torch.ones_like(answers.mask[:, :1])
         explained = {"explained_variance": tokens, "foreseen": marks}
         return means | {
             name: explained_variance(*of_what, answers.experts, self.count) for name, of_what in explained.items()
@@ -328,7 +279,7 @@ class JointPPO(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps only what is trained or adapted, and adds the random generators."""
         trained = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
-        kept = trained | {"kl_coefficients", "prices"}
+        kept = trained | {"ledger.kl_coefficients", "ledger.prices"}
         state = checkpoint["state_dict"]
         checkpoint["state_dict"] = {name: state[name] for name in state if name in kept}
         checkpoint["experts"], checkpoint["rewards"] = list(self.names), list(self.rewards.names)

@@ -84,21 +84,21 @@ def test_an_expert_does_not_move_what_is_held(twins, tmp_path):
     )  # fmt: skip
     run(JointPPO(unheld, updates=14, **settings), tmp_path / "free", freely, prompts=24)
     assert sum(record.earned[-3:]) / 3 < sum(freely.earned[-3:]) / 3 - 0.1
-    assert float(module.prices[0, 1]) > 0.5
-    kept = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]["prices"]
-    assert torch.equal(kept, module.prices)
+    assert float(module.ledger.prices[0, 1]) > 0.5
+    kept = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]["ledger.prices"]
+    assert torch.equal(kept, module.ledger.prices)
 
 
 def test_a_rollout_pays_for_what_it_moved_itself(twins):
     twins.held = torch.tensor([[False, True]])
     damped, priced, free = (JointPPO(twins, hold_gain=gain) for gain in (3.0, 0.0, 0.0))
     answers = twins.sit(torch.arange(12), damped.generators)
-    priced.prices[0, 1] = 3.0 * (answers.chances[:, 1].mean() - 0.5)
-    assert priced.prices[0, 1].abs() > 0.1
-    returns = [one.trajectories(answers, one.values_of(answers)).returns for one in (damped, priced, free)]
+    priced.ledger.prices[0, 1] = 3.0 * (answers.chances[:, 1].mean() - 0.5)
+    assert priced.ledger.prices[0, 1].abs() > 0.1
+    returns = [one.ledger.trajectories(answers, one.values_of(answers)).returns for one in (damped, priced, free)]
     torch.testing.assert_close(returns[0], returns[1])
     assert (returns[0] - returns[2]).abs().max() > 0.01
-    assert damped.prices.count_nonzero() == 0  # it is not carried on
+    assert damped.ledger.prices.count_nonzero() == 0  # it is not carried on
 
 
 def test_a_run_does_not_go_on_with_other_rewards(twins, tmp_path):

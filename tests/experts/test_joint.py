@@ -93,7 +93,7 @@ def test_an_exam_without_a_judge_of_quality_marks_by_the_own_reward_alone(monkey
 
 def trajectories_of(module):
     answers = module.exam.sit(torch.arange(4), module.generators)
-    return module.trajectories(answers, module.values_of(answers))
+    return module.ledger.trajectories(answers, module.values_of(answers))
 
 
 def stepped(module, prompt_numbers):
@@ -110,10 +110,10 @@ def test_equally_good_answers_earn_the_same_however_hard_their_references_are(mo
     exam.held[0, 1] = True
     monkeypatch.setattr(exam.rewards, "score", lambda texts, needed: torch.full(needed.shape, 1.5).double())
     module = JointPPO(exam, kl_coefficient=0.0)
-    module.prices[0, 1] = 0.7
+    module.ledger.prices[0, 1] = 0.7
     answers = exam.sit(torch.arange(6), module.generators)
     assert answers.total.std() > 0.05  # the references are not equally hard
-    trajectories = module.trajectories(answers, torch.zeros_like(answers.logprobs))
+    trajectories = module.ledger.trajectories(answers, torch.zeros_like(answers.logprobs))
     torch.testing.assert_close(trajectories.returns, torch.zeros_like(trajectories.returns))
     torch.testing.assert_close(module._describe(answers, trajectories)["foreseen"], torch.ones(3).double())
 
@@ -163,7 +163,7 @@ def test_a_minibatch_in_four_parts_has_the_gradient_of_one_part():
 def test_the_loss_is_the_naive_sum_over_tokens():
     module = stepped(JointPPO(tiny_exam(), learning_rate=5e-3), torch.arange(4))  # so that values and ratios differ
     answers = module.exam.sit(torch.arange(4), module.generators)
-    part = module.trajectories(answers, module.values_of(answers))._replace(
+    part = module.ledger.trajectories(answers, module.values_of(answers))._replace(
         logprobs=answers.logprobs - 0.3 * torch.rand(answers.logprobs.shape)
     )
     tokens, expected = torch.tensor([20.0, 30.0, 50.0]).double(), 0.0
@@ -209,7 +209,7 @@ def test_a_killed_run_that_is_resumed_ends_with_the_same_weights(tmp_path):
     resumed = JointPPO(tiny_exam(), updates=5)
     run(resumed, tmp_path, checkpoint=checkpoint)
     assert resumed.updates_done == 5
-    assert torch.equal(resumed.kl_coefficients, uninterrupted.kl_coefficients)
+    assert torch.equal(resumed.ledger.kl_coefficients, uninterrupted.ledger.kl_coefficients)
     expected = weights(uninterrupted)
     for name, weight in weights(resumed).items():
         assert torch.equal(weight, expected[name]), name
@@ -220,7 +220,7 @@ def test_a_checkpoint_holds_only_what_is_trained(tmp_path):
     run(module, tmp_path, LastCheckpoint(tmp_path / "last.ckpt", every=1))
     kept = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
     numbers = sum(tensor.numel() for tensor in kept.values())
-    controlled = module.kl_coefficients.numel() + module.prices.numel()
+    controlled = module.ledger.kl_coefficients.numel() + module.ledger.prices.numel()
     assert numbers == sum(weight.numel() for weight in weights(module).values()) + controlled
 
 

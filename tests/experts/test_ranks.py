@@ -90,7 +90,7 @@ def test_an_answer_does_not_depend_on_who_gives_it():
 def test_the_gradients_of_the_processes_add_up_to_those_of_one(monkeypatch):
     module = stepped(JointPPO(tiny_exam()), torch.arange(4))
     answers = module.exam.sit(torch.arange(4), module.generators)
-    trajectories, rows = module.trajectories(answers, module.values_of(answers)), torch.arange(12).view(3, 4)
+    trajectories, rows = module.ledger.trajectories(answers, module.values_of(answers)), torch.arange(12).view(3, 4)
 
     def gradients():
         report = module._backward(trajectories, rows)

@@ -43,7 +43,8 @@ def dot_plot(series: Mapping[str, Mapping[str, Estimate]], label: str) -> Figure
     axes.grid(axis="x", color="0.85", linewidth=0.7)
     axes.set_axisbelow(True)
     axes.set_xlabel(label)
-    axes.legend(frameon=False, loc="best")
+    if len(series) > 1:  # one alone is named by the axis, and a legend would look like one more dot
+        axes.legend(frameon=False, loc="best")
     return figure
 
 

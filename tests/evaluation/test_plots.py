@@ -24,6 +24,11 @@ def test_every_method_is_named_and_every_dot_sits_at_its_mean():
     assert [bars.get_label() for bars in axes.containers] == list(SERIES)
 
 
+def test_a_legend_stands_only_where_there_is_something_to_tell_apart():
+    assert dot_plot(SERIES, "utility").axes[0].get_legend() is not None
+    assert dot_plot({"temperature 1": SERIES["temperature 1"]}, "utility").axes[0].get_legend() is None
+
+
 def test_series_are_told_apart_without_colours():
     assert len({marker for marker, _, _ in LOOKS}) == len(LOOKS)
     with pytest.raises(ValueError, match="must show 1 to 4 series, got 0"):

@@ -7,7 +7,7 @@ Departures from the textbook: 1. every expert has its own adapter, value head, A
 generator, KL controller and early stop, so an expert trained beside others ends as it would alone; 2. the reward is
 the chance of beating the base's own answer, which makes rewards of different models comparable; 3. minibatches are cut
 into parts of similar length whose gradients are added up, which changes the cost but not the sum; 4. an expert's marks
-are counted beyond what its other answers would have earned beside the same reference, which is most of what they vary
+are counted beyond what its other answers would have earned beside the same reference, which is much of what they vary
 by, and centred in each rollout: all of them are positive, and beside value heads that start at zero that would be a
 prize for ending early.
 
@@ -40,6 +40,7 @@ from experts.rollout import reread
 from experts.values import ValueHeads
 
 Metrics = dict[str, Tensor]  # (K,) each
+_LEDGER = {"ledger.kl_coefficients", "ledger.prices"}  # what a checkpoint keeps of it
 _MEASURED = ("loss", "step_kl", "entropy", "value_loss", "clip_fraction")  # in every minibatch
 
 
@@ -231,11 +232,9 @@ class JointPPO(LightningModule):
         rows = len(answers.experts) / self.count
         means = {name: sum_per_expert(number, answers.experts, self.count) / rows for name, number in measured.items()}
         tokens = trajectories.values, trajectories.returns, trajectories.mask
-        ledger = self.ledger
-        marks = ledger.expected(answers)[:, None], ledger.earned(answers)[:, None], torch.ones_like(answers.mask[:, :1])
-        explained = {"explained_variance": tokens, "foreseen": marks}
         return means | {
-            name: explained_variance(*of_what, answers.experts, self.count) for name, of_what in explained.items()
+            "explained_variance": explained_variance(*tokens, trajectories.experts, self.count),
+            "foreseen": self.ledger.foreseen(answers),
         }
 
     def _log_metrics(self, metrics: Metrics) -> None:
@@ -279,7 +278,7 @@ class JointPPO(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps only what is trained or adapted, and adds the random generators."""
         trained = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
-        kept = trained | {"ledger.kl_coefficients", "ledger.prices"}
+        kept = trained | _LEDGER
         state = checkpoint["state_dict"]
         checkpoint["state_dict"] = {name: state[name] for name in state if name in kept}
         checkpoint["experts"], checkpoint["rewards"] = list(self.names), list(self.rewards.names)
@@ -290,8 +289,10 @@ class JointPPO(LightningModule):
         """Puts the random generators back.
 
         Raises:
-            ValueError: if the checkpoint trained other experts, or by other rewards.
+            ValueError: if the checkpoint trained other experts, or by other rewards, or knows no prices of theirs.
         """
+        if missing := sorted(_LEDGER - checkpoint["state_dict"].keys()):
+            raise ValueError(f"the checkpoint must hold {missing}, got none: an earlier version wrote it, train anew")
         if checkpoint["experts"] != list(self.names):
             raise ValueError(f"the checkpoint must train {list(self.names)}, got {checkpoint['experts']}")
         if checkpoint.get("rewards", rewards := list(self.rewards.names)) != rewards:  # prices are by their places

@@ -11,13 +11,14 @@ from experts.ppo import (
     Trajectories,
     adaptive_kl,
     centred,
-    expected_chances,
+    explained_variance,
     gae,
     held_back,
     raised_prices,
     shaped_rewards,
     whiten,
 )
+from experts.references import expected_chances
 
 
 class Ledger(nn.Module):
@@ -88,6 +89,11 @@ class Ledger(nn.Module):
         chances = expected_chances(answers.scores, answers.beaten, self.count, self.exam.reward_temperature)
         worth = self.exam.worth(answers.experts, answers.prompt_numbers)
         return (worth * chances).sum(-1) - held_back(self._raised(answers, self.hold_gain), chances, answers.experts)
+
+    def foreseen(self, answers: Answers) -> Tensor:
+        """The share of the variance of what answers earned that was expected, `(K,)`."""
+        expected, earned = self.expected(answers)[:, None], self.earned(answers)[:, None]
+        return explained_variance(expected, earned, torch.ones_like(earned), answers.experts, self.count)
 
     def close(self, answers: Answers, kl: Tensor) -> None:
         """Moves coefficients and prices after a rollout whose mean KL to the base was `(K,)` nats per response."""

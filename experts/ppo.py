@@ -193,30 +193,6 @@ def raised_prices(prices: Tensor, chances: Tensor, held: Tensor, experts: Tensor
     return (prices + rate * (sums / rows[:, None] - 0.5)) * held
 
 
-def expected_chances(scores: Tensor, beaten: Tensor, count: int, temperature: float = 1.0) -> Tensor:
-    """Mean chances that an expert's other answers would have had beside the same reference, `(R, D)`.
-
-    A baseline that costs nothing: how hard a reference is to beat is known, whatever the answer. It leaves an answer
-    itself out, as in RLOO (2402.14740), and so changes no expected gradient. Naively it is, for row i, the mean of
-    `sigmoid((scores_j - beaten_i) / temperature)` over the other rows j of its expert that were judged.
-
-    Args:
-        scores: of the answers in each reward `(R, D)`, expert-major and as many of each; NaN where one was not judged.
-        beaten: scores of each answer's reference `(R, D)`.
-        count: number of experts.
-        temperature: of the chances.
-
-    Returns:
-        Chances; one half where nothing else was judged.
-    """
-    rows = len(scores) // count
-    apart = scores.reshape(count, 1, rows, -1) - beaten.reshape(count, rows, 1, -1)  # (K, reference, answer, D)
-    counted = apart.isfinite() & ~torch.eye(rows, dtype=torch.bool, device=scores.device)[..., None]
-    chances = torch.where(counted, torch.sigmoid(apart / temperature), 0.0).sum(2)
-    judged = counted.sum(2)
-    return torch.where(judged > 0, chances / judged.clamp(min=1), 0.5).flatten(0, 1)
-
-
 def centred(marks: Tensor, experts: Tensor, count: int) -> Tensor:
     """Marks less the mean of their expert's marks, `(R,)`.
 

@@ -40,6 +40,31 @@ def beats_reference(scores: Tensor, reference_scores: Tensor, temperature: float
     return torch.sigmoid((scores - reference_scores) / temperature)
 
 
+def expected_chances(scores: Tensor, beaten: Tensor, count: int, temperature: float = 1.0) -> Tensor:
+    """Mean chances that an expert's other answers would have had beside the same reference, `(R, D)`.
+
+    A baseline that costs nothing: how hard a reference is to beat is known, whatever the answer. It leaves an answer
+    itself out, as in RLOO (2402.14740), and so changes no expected gradient. Naively it is, for row i, the mean of
+    `beats_reference(scores_j, beaten_i)` over the other rows j of its expert that were judged.
+
+    Args:
+        scores: of the answers in each reward `(R, D)`, expert-major and as many of each; NaN where one was not judged.
+        beaten: scores of each answer's reference `(R, D)`.
+        count: number of experts.
+        temperature: of the chances.
+
+    Returns:
+        Chances; one half where nothing else was judged.
+    """
+    rows = len(scores) // count
+    answers, references = scores.reshape(count, 1, rows, -1), beaten.reshape(count, rows, 1, -1)
+    chances = beats_reference(answers, references, temperature)  # (K, reference, answer, D)
+    counted = chances.isfinite() & ~torch.eye(rows, dtype=torch.bool, device=scores.device)[..., None]
+    judged = counted.sum(2)
+    means = torch.where(counted, chances, 0.0).sum(2) / judged.clamp(min=1)
+    return torch.where(judged > 0, means, 0.5).flatten(0, 1)
+
+
 def sample_references(
     bank: ExpertBank,
     rewards: Rewards,

@@ -115,7 +115,7 @@ def test_equally_good_answers_earn_the_same_however_hard_their_references_are(mo
     assert answers.total.std() > 0.05  # the references are not equally hard
     trajectories = module.ledger.trajectories(answers, torch.zeros_like(answers.logprobs))
     torch.testing.assert_close(trajectories.returns, torch.zeros_like(trajectories.returns))
-    torch.testing.assert_close(module._describe(answers, trajectories)["foreseen"], torch.ones(3).double())
+    torch.testing.assert_close(module.ledger.foreseen(answers), torch.ones(3).double())
 
 
 def test_training_one_expert_leaves_the_bits_of_the_others_alone():
@@ -228,6 +228,16 @@ def test_a_checkpoint_of_other_experts_is_refused(tmp_path):
     run(JointPPO(tiny_exam(("ant",)), updates=1), tmp_path, LastCheckpoint(tmp_path / "last.ckpt", every=1))
     with pytest.raises(ValueError, match="must train \\['bee'\\], got \\['ant'\\]"):
         run(JointPPO(tiny_exam(("bee",)), updates=1), tmp_path, checkpoint=tmp_path / "last.ckpt")
+
+
+def test_a_checkpoint_that_knows_no_prices_is_refused(tmp_path):
+    path = tmp_path / "last.ckpt"
+    run(JointPPO(tiny_exam(("ant",)), updates=1), tmp_path, LastCheckpoint(path, every=1))
+    checkpoint = torch.load(path, weights_only=True)
+    del checkpoint["state_dict"]["ledger.prices"]
+    torch.save(checkpoint, path)
+    with pytest.raises(ValueError, match=r"must hold \['ledger.prices'\], got none"):
+        run(JointPPO(tiny_exam(("ant",)), updates=2), tmp_path, checkpoint=path)
 
 
 def test_an_expert_learns_to_earn_more(tmp_path):

@@ -8,7 +8,6 @@ from experts.ppo import (
     adaptive_kl,
     centred,
     clipped,
-    expected_chances,
     explained_variance,
     gae,
     policy_loss,
@@ -18,6 +17,7 @@ from experts.ppo import (
     value_loss,
     whiten,
 )
+from experts.references import expected_chances
 
 
 def naive_gae(rewards, values, lengths, discount, trace):

@@ -5,13 +5,16 @@ BIN := $(VENV)/bin
 QUESTION ?= What is a comet?
 PREFERENCE ?= simple words, keep it short, be warm
 
-.PHONY: demo test lint reproduce evaluate compare bench
+.PHONY: demo test test-slow lint reproduce evaluate compare bench
 
 demo: $(VENV)/.decode ## install, and stream a personalised answer from the shipped bundle
 	$(BIN)/python decode.py "$(QUESTION)" --preference "$(PREFERENCE)"
 
 test: $(VENV)/.dev ## install, and run the fast tests
 	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.dev ## what takes longer: the chain twice, commands of the README, compiled passes
+	$(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/.dev ## formatting, style and types
 	$(BIN)/ruff format --check .

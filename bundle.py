@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -70,8 +71,8 @@ class Manifest:
         for dimension in self.dimensions:
             if not re.fullmatch(r"[\w-]+", dimension.name):
                 raise ValueError(f"a dimension's name must be of letters, digits, _ and -, got {dimension.name!r}")
-        if not isinstance(self.files, Mapping):
-            raise TypeError(f"files must map paths to hashes, got {type(self.files).__name__}")
+        if not isinstance(self.files, Mapping) or not all(isinstance(told, str) for told in self.files.values()):
+            raise TypeError(f"files must map paths to hashes, got {self.files!r:.80}")
         require_places([dimension.name for dimension in self.dimensions], self.whole_models)
         require_cap(self.cap)
         if self.base != "base" and not self.base_revision:
@@ -197,7 +198,7 @@ def fitting(folder: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (RuntimeError, TypeError, KeyError) as problem:
+    except (RuntimeError, TypeError, KeyError, SafetensorError) as problem:
         told = " ".join(str(problem).split())
         raise ValueError(f"{folder} must hold what this version of the program writes, got {told}") from problem
 

@@ -300,10 +300,19 @@ class Mixture(Generic[BankType]):
         self.bank.compile(**settings)
 
     def asked(self, preference: Preference | None) -> Tensor:
-        """Gives how much each dimension is asked for (K,), in [0, 1]; None asks for all alike."""
+        """Gives how much each dimension is asked for (K,), in [0, 1]; None asks for all alike, which is no wish."""
         if preference is None:
             return torch.ones(len(self.dimensions))
         return asked_for(preference, self.dimensions, self.reader, self.intensities)
+
+    def _undecided(self, asked: Tensor) -> Tensor | None:
+        """Where everything is asked for alike (..., K), each pole as much as its opposite: there nothing is preferred.
+
+        None where no dimension has an opposite: to ask for all of them is a wish like others.
+        """
+        if {dimension.opposite for dimension in self.dimensions}.isdisjoint(self.names):
+            return None
+        return (asked == asked[..., :1]).all(-1)
 
     def uniform(self, rule: str | Rule | None = None) -> "Mixture[BankType]":
         """Gives the same experts without a controller, and without the gate and the curves that belong to it.
@@ -438,7 +447,15 @@ class Mixture(Generic[BankType]):
         base = reading.base.to(precise).log_softmax(dim=-1)  # (B, T, V)
         experts = reading.experts.to(precise).log_softmax(dim=-1)  # (B, T, K, V)
         everywhere = asked.to(base).unsqueeze(1).expand(-1, base.shape[1], -1)  # (B, T, K)
-        logprobs, log_weights = mix(rule_named(self.rule), self.pcm, reading.hidden, base, experts, everywhere)
+        logprobs, log_weights = mix(
+            rule_named(self.rule),
+            self.pcm,
+            reading.hidden,
+            base,
+            experts,
+            everywhere,
+            undecided=self._undecided(everywhere),
+        )
         return capped(logprobs, base, self.cap), log_weights, base, experts
 
     def emit(

@@ -122,6 +122,23 @@ def acceptance_sheet(report: Report, temperature: str) -> Sheet:
     return Sheet(f"Acceptance at temperature {temperature}.", ["claim", "value", "bound", "holds"], rows)
 
 
+def bars_sheet(report: Report) -> Sheet:
+    """Gives the lines that a bundle has to pass, one column for each temperature."""
+    columns = list(report["acceptance"].values())
+    rows = []
+    for lines in zip(*columns, strict=True):
+        claim = lines[0]["claim"].split(", most on")[0]  # where an expert moved furthest may differ
+        values = [f"{line['value']:.3f} {'✓' if line['holds'] else '✗'}" for line in lines]
+        rows.append([claim, f"{lines[0]['bound']:.2f}", *values])
+    return Sheet("What the bundle is asked to show.", ["claim", "bar", *(f"T = {t}" for t in report["acceptance"])], rows)
+
+
+def bars_page(report: Report) -> str:
+    """Gives what a bundle is asked to show, and whether it does, in Markdown."""
+    texts = [conditions(report), bars_sheet(report).markdown()]
+    return "\n\n".join(texts if report["reader"] is None else [*texts, reader_sheet(report).markdown()])
+
+
 def sheets(report: Report) -> Iterator[Sheet]:
     """Gives all tables of a report."""
     for temperature in report["acceptance"]:

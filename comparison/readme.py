@@ -2,18 +2,24 @@
 
     python -m comparison.readme --take build/results       python -m comparison.readme --check
     python -m comparison.readme --take build/compare --readme docs/comparison.md --report docs/results/all/report.json
+    python -m comparison.readme --take build/comparison --section bars --report docs/results/bars/report.json
 
-Knows where the section begins and ends. Does not know what stands in it.
+Knows where the sections begin and end. Does not know what stands in them.
 """
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, Literal
 
 from comparison.marked import exit_status_of, keep, rewrite
+from comparison.page import bars_page
 from comparison.study_page import summary
 from comparison.study_pictures import flat_fronts
 
-SECTION = "results"
+Section = Literal["results", "bars"]
+WRITERS: Mapping[Section, Callable[[Mapping[str, Any]], str]] = {"results": summary, "bars": bars_page}
+"""What `compare.py` reports, and what `python -m comparison` does."""
 KEPT = ("report.json", "report.md", "utility.png")
 
 
@@ -21,24 +27,26 @@ def update_readme(
     readme: Path = Path("README.md"),
     report: Path = Path("docs/results/report.json"),
     take: Path | None = None,
+    section: Section = "results",
     check: bool = False,
 ) -> bool:
-    """Rewrites the section of results, and tells whether it was up to date.
+    """Rewrites a section of figures, and tells whether it was up to date.
 
     Args:
         readme: The page with the section.
-        report: What `compare.py` wrote.
+        report: What `compare.py` wrote, or for the section of bars `python -m comparison`.
         take: The folder of a comparison, whose report and pictures are kept beside `report` first.
+        section: Which of them.
         check: Write nothing; the exit status is 1 if something would change.
 
     Raises:
         FileNotFoundError: If one of the files is not there.
-        ValueError: If the README has no section of results.
+        ValueError: If the page has no such section.
     """
     if take is not None and not check:
-        fronts = flat_fronts(json.loads((take / report.name).read_text(encoding="utf-8")))
+        fronts = flat_fronts(json.loads((take / report.name).read_text(encoding="utf-8")))  # none beside bars
         keep((take / name for name in (*KEPT, *(f"front-{swept}.png" for swept in fronts))), report.parent)
-    return rewrite(readme, SECTION, summary(json.loads(report.read_text(encoding="utf-8"))), check)
+    return rewrite(readme, section, WRITERS[section](json.loads(report.read_text(encoding="utf-8"))), check)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -20,6 +20,8 @@ WEIGHTS_FILE = "adapter_model.safetensors"
 PEFT_PREFIX = "base_model.model."
 Number = TypeVar("Number", int, float)
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"
+COPY = ".base_layer.weight"
+"""The base's own weight, which PEFT stores beside the factors of a language-model head."""
 
 _CONVERT = "convert it with `peft.convert_to_lora`, or train plain LoRA"
 _REFUSED = {
@@ -108,7 +110,8 @@ class Adapter:
 
     Args:
         config: Its shape.
-        state: `<module>.lora_A.weight` (r, in) and `<module>.lora_B.weight` (out, r) for each adapted module.
+        state: `<module>.lora_A.weight` (r, in) and `<module>.lora_B.weight` (out, r) for each adapted module, and
+            `<module>.base_layer.weight` where the folder holds a copy of the base's weight.
         saved: Whole tensors that PEFT's modules_to_save keeps beside the factors, such as a reward's `score.weight`.
         task_type: PEFT's word for the model around it, `CAUSAL_LM` or `SEQ_CLS`.
     """
@@ -123,8 +126,9 @@ class Adapter:
         """Whether every module's A or B is zero, as before training, so that the adapter changes nothing."""
         heard: dict[str, bool] = {}
         for key, tensor in self.state.items():
-            module = key.removesuffix(DOWN).removesuffix(UP)
-            heard[module] = heard.get(module, True) and bool(tensor.any())
+            if not key.endswith(COPY):
+                module = key.removesuffix(DOWN).removesuffix(UP)
+                heard[module] = heard.get(module, True) and bool(tensor.any())
         return not any(heard.values())
 
 
@@ -147,7 +151,7 @@ def read_adapter(folder: str | Path, allow_saved: Sequence[str] = ()) -> Adapter
     _refuse_unsupported(folder, raw, allow_saved)
     tensors = {_plain(key): tensor for key, tensor in load_file(_existing(folder / WEIGHTS_FILE)).items()}
     _refuse_unusable(folder, tensors, allow_saved)
-    state = {key: tensor for key, tensor in tensors.items() if key.endswith((DOWN, UP))}
+    state = {key: tensor for key, tensor in tensors.items() if key.endswith((DOWN, UP, COPY))}
     saved = {key: tensor for key, tensor in tensors.items() if key not in state}
     return Adapter(_config_of(raw, state), state, saved, raw.get("task_type") or "CAUSAL_LM")
 
@@ -258,7 +262,11 @@ def _refuse_unusable(folder: Path, tensors: Mapping[str, Tensor], allow_saved: S
     """Refuses tensors that no linear layer could use, and numbers that are none."""
     for key, tensor in tensors.items():
         kept = any(key.startswith(f"{module}.") for module in allow_saved)
-        if not (kept or key.endswith((DOWN, UP))):
-            raise ValueError(f"{folder} must hold LoRA factors of linear layers only (no embeddings), got {key}")
+        copied = key.endswith(COPY) and key.removesuffix(COPY) + DOWN in tensors
+        if not (kept or copied or key.endswith((DOWN, UP))):
+            raise ValueError(
+                f"{folder} must hold LoRA factors of linear layers only, got {key}: embeddings are not adapted; train "
+                "without embed_tokens (wte) in target_modules, and save with save_embedding_layers=False"
+            )
         if not bool(tensor.isfinite().all()):
             raise ValueError(f"{folder} must hold finite numbers only, got NaN or infinity in {key}")

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch._dynamo import config as dynamo
 from transformers import Cache, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
@@ -271,7 +272,9 @@ class ExpertBank(nn.Module):
         trunk = self.base.base_model
         trunk.forward = MethodType(self._compiled, trunk)
         try:
-            yield
+            # A layer that is adapted later must not run the graph of the one without an adapter.
+            with dynamo.patch(skip_nnmodule_hook_guards=False):
+                yield
         finally:
             del trunk.forward
 

@@ -27,11 +27,12 @@ from jsonargparse import ArgumentParser
 from peft import LoraConfig, PeftModel, TaskType
 from rich.console import Console
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import RewardConfig, RewardTrainer
 
+from experts.compiling import can_compile
 from experts.ensemble import ENSEMBLE_FILE, member_folder
 from experts.labelled_pairs import most_pairs_first, read_split
 from experts.names import listed
@@ -65,6 +66,7 @@ def train_reward(
     centering: float = 0.01,
     seed: int = 0,
     evidence: bool = True,
+    compile: bool = False,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> dict[str, float]:
     """Accuracy, calibration error and seconds of a reward model trained from `base` and saved in `output`.
@@ -82,6 +84,7 @@ def train_reward(
         centering: weight of the squared sum of the two scores (arXiv 2312.09244, eq. 2): scores stay near zero.
         seed: for the head, the adapter and the order of the pairs.
         evidence: whether the head reads evidence gathered over all tokens, not the last state alone (`readout`).
+        compile: fuse the trunk's passes with `torch.compile`.
         callbacks: told about every step.
 
     Raises:
@@ -100,6 +103,8 @@ def train_reward(
     )
     for noisy in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(noisy)
+    if compile:
+        _fuse_trunk(trainer)
     trainer.train()
     margins = held_out_margins(trainer, tokenize_pairs(held_out, tokenizer))
     scale = fitted_scale(margins)
@@ -110,6 +115,13 @@ def train_reward(
 def _evidence_classifier(base: str | Path, seed: int) -> EvidenceClassifier:
     torch.manual_seed(seed)
     return EvidenceClassifier(AutoModelForCausalLM.from_pretrained(base))
+
+
+def _fuse_trunk(trainer: RewardTrainer) -> None:
+    """Makes a few kernels of the trunk's passes, for texts of any length."""
+    assert isinstance(trainer.model, PeftModel)
+    trunk: nn.Module = trainer.model.get_base_model().base_model
+    trunk.compile(dynamic=True)
 
 
 def _save_adapter(trainer: RewardTrainer, output: Path, scale: float) -> None:
@@ -174,6 +186,7 @@ def _train_in_worker(
     learning_rate: float,
     batch_size: int,
     evidence: bool,
+    compile: bool,
 ) -> dict[str, float]:
     torch.set_num_threads(1)
     datasets.disable_progress_bars()
@@ -189,6 +202,7 @@ def _train_in_worker(
         batch_size=batch_size,
         seed=seed,
         evidence=evidence,
+        compile=compile and can_compile(),
         callbacks=[StepReport(label, queue)],
     )
 
@@ -204,6 +218,7 @@ def train_rewards(
     batch_size: int = 32,
     seed: int = 0,
     evidence: bool = True,
+    compile: bool = False,
     members: int = 1,
 ) -> dict[str, dict[str, Any]]:
     """Metrics by name of reward models trained side by side, each in a process with one thread; finished ones are kept.
@@ -222,6 +237,7 @@ def train_rewards(
         batch_size: pairs in a step.
         seed: the same for every model; further members of an ensemble take the seeds after it.
         evidence: whether heads read evidence gathered over all tokens, not the last state alone (`readout`).
+        compile: fuse the trunk's passes with `torch.compile`, for thousands of pairs; plain passes without a compiler.
         members: reward models per name, trained from different seeds; several make an ensemble (`ensemble`).
 
     Raises:
@@ -235,7 +251,7 @@ def train_rewards(
     models = [(name, number) for number in range(1, members + 1) for name in names]
     todo = [model for model in models if not (member_folder(output / model[0], model[1]) / METRICS_FILE).exists()]
     if todo:
-        settings = epochs, learning_rate, batch_size, evidence
+        settings = epochs, learning_rate, batch_size, evidence, compile
         _train_side_by_side(todo, base, pairs, output, workers, seed, settings)
     metrics = {name: _metrics_of(name, base, pairs, output, members) for name in names}
     (output / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n")
@@ -260,7 +276,7 @@ def _train_side_by_side(
     output: Path,
     workers: int,
     seed: int,
-    settings: tuple[float, float, int, bool],
+    settings: tuple[float, float, int, bool, bool],
 ) -> None:
     """Trains the models, each a name with the number of a member."""
     context = multiprocessing.get_context("spawn")

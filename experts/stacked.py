@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import accumulate
 
 import torch
@@ -77,9 +76,9 @@ class Layout:
             padded = torch.bmm(torch.bmm(self._grouped(asked.index_select(0, self.spread)), down), up)
             target.add_(padded.flatten(0, 1).index_select(0, self.places).view(target.shape))
 
-    @cached_property
+    @property
     def _even(self) -> bool:
-        """Whether groups are views of the rows."""
+        """Whether groups are views of the rows. (Not cached: a compiled pass cannot enter the lock of a cache.)"""
         return len(set(self.counts)) == 1
 
     def _grouped(self, rows: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from experts.adapters import DOWN, UP, AdapterConfig
+from experts.adapters import COPY, DOWN, UP, AdapterConfig
 
 Factors = dict[str, tuple[Tensor, Tensor]]
 """For each module name, down (r, in) and up (out, r)."""
@@ -62,7 +62,7 @@ def fitting(
     Raises:
         ValueError: If a tensor belongs nowhere (it would silently do nothing), is missing, or has the wrong shape.
     """
-    renamed = {_own_name(base, key, modules): tensor for key, tensor in state.items()}
+    renamed = {_own_name(base, key, modules): tensor for key, tensor in state.items() if not key.endswith(COPY)}
     wanted = {name + suffix for name in modules for suffix in (DOWN, UP)}
     if renamed.keys() != wanted:
         raise ValueError(
@@ -79,7 +79,16 @@ def fitting(
                 f"got {tuple(down.shape)} and {tuple(up.shape)}"
             )
         factors[name] = (down, up)
+    _require_same_base(modules, {_own_name(base, key, modules): state[key] for key in state if key.endswith(COPY)})
     return factors
+
+
+def _require_same_base(modules: Mapping[str, nn.Module], copies: Mapping[str, Tensor]) -> None:
+    """Refuses factors that were trained over other weights than this base has."""
+    for key, copy in copies.items():
+        weight = modules[key.removesuffix(COPY)].weight
+        if copy.shape != weight.shape or not torch.equal(copy.to(weight), weight.to(copy.dtype).to(weight)):
+            raise ValueError(f"an adapter must have been trained on this base, whose {key} is another one")
 
 
 def is_linear(module: nn.Module) -> bool:
@@ -102,9 +111,9 @@ def _reaches(config: AdapterConfig, base: PreTrainedModel, name: str) -> bool:
 
 def _own_name(base: PreTrainedModel, key: str, modules: Mapping[str, nn.Module]) -> str:
     """The key as this base would call it: adapters trained with a head carry the trunk's prefix, bare trunks do not."""
-    module, _, factor = key.rpartition(".lora_")
-    prefix = f"{base.base_model_prefix}."
+    suffix = next((suffix for suffix in (DOWN, UP, COPY) if key.endswith(suffix)), "")
+    module, prefix = key.removesuffix(suffix), f"{base.base_model_prefix}."
     for candidate in (module, module.removeprefix(prefix), prefix + module):
         if candidate in modules:
-            return f"{candidate}.lora_{factor}"
+            return candidate + suffix
     return key

@@ -8,10 +8,12 @@ K + 1 models. A model runs for the requests that ask for it, in their own pass, 
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import LongTensor, Tensor, nn
 from transformers import AutoModelForCausalLM, Cache, PreTrainedModel
+from transformers.cache_utils import CacheLayerMixin
 
 from experts.hub import is_pinned, split_revision
 from experts.passes import arguments, fresh_cache, last_hidden
@@ -22,7 +24,7 @@ __all__ = ["CacheOfEach", "WholeModels", "read_model"]
 
 
 class CacheOfEach(Cache):
-    """The caches of the base and of each expert, in this order; its length is the base's.
+    """The caches of the base and of each expert, in this order; its length is the base's, and its rows are theirs.
 
     Args:
         parts: One cache for the base and one for each of the K experts. A part without rows stays empty.
@@ -32,6 +34,33 @@ class CacheOfEach(Cache):
         """Shares the parts' layers: what is done to all layers, such as `crop`, is done in every part."""
         super().__init__(layers=[layer for part in parts for layer in part.layers])
         self.parts = list(parts)
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Keeps these rows, counted over all parts."""
+        for part, mine in self._own(indices):
+            part.batch_select_indices(mine)
+
+    def reorder_cache(self, beam_idx: LongTensor) -> None:
+        """Puts row `beam_idx[r]` into place r, counted over all parts; a row stays in its part."""
+        for part, mine in self._own(beam_idx):
+            part.reorder_cache(cast(LongTensor, mine))
+
+    def _own(self, rows: Tensor) -> list[tuple[Cache, Tensor]]:
+        """Each part that has rows, with those of the given ones that are its own, by their places in it."""
+        found, start = [], 0
+        for part in self.parts:
+            count = _rows_of(part)
+            mine = rows[(rows >= start) & (rows < start + count)] - start
+            start += count
+            if count:
+                found.append((part, mine))
+        return found
+
+
+def _rows_of(cache: Cache) -> int:
+    """How many rows a cache holds; none as long as nothing was read."""
+    keys = (layer.keys for layer in cache.layers if isinstance(layer, CacheLayerMixin))
+    return next((len(key) for key in keys if key is not None), 0)
 
 
 class WholeModels(nn.Module):

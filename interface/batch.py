@@ -14,15 +14,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from interface.answer import Settings
 from interface.explain import explain
-from interface.record import json_line, record
+from interface.record import json_line, record, rounded
 from interface.requests import Request, conversation_of
 from mixture import Mixture
 
 
-def finished(output: Path, requests: Sequence[Request]) -> int:
+def finished(mixture: Mixture, output: Path, requests: Sequence[Request]) -> int:
     """Gives how many of the requests an earlier run has answered; a line that it left unfinished is cut off.
 
     Args:
+        mixture: Says what a preference in numbers asks for.
         output: What the earlier run wrote, if there was one.
         requests: Of this run.
 
@@ -37,18 +38,22 @@ def finished(output: Path, requests: Sequence[Request]) -> int:
     if len(lines) > len(requests):
         raise ValueError(f"{output} must hold answers to these {len(requests)} prompts, got {len(lines)} lines")
     for number, (text, request) in enumerate(zip(lines, requests, strict=False), start=1):
-        if not _answers(text, request):
+        if not _answers(text, request, mixture):
             raise ValueError(f"line {number} of {output} must answer line {number} of the prompts: give another output")
     _cut_off(output, content, len(whole), requests[len(lines) :])
     return len(lines)
 
 
-def _answers(text: str, request: Request) -> bool:
+def _answers(text: str, request: Request, mixture: Mixture) -> bool:
+    """Whether a line answers this request, which was asked for in the same words or numbers."""
     try:
         content = json.loads(text)
-        return bool(content["prompt"] == request.prompt and content["preference"]["text"] == request.wish)
+        same = content["prompt"] == request.prompt and content["preference"]["text"] == request.wish
+        asked = content["preference"]["asked"]
     except (ValueError, KeyError, TypeError):
         return False
+    in_words = request.wish is not None  # which are the same then, and need not be read again
+    return bool(same and (in_words or asked == rounded(mixture.understood(request.preference))))
 
 
 def _cut_off(output: Path, content: bytes, end: int, open_requests: Sequence[Request]) -> None:
@@ -77,8 +82,7 @@ def answer_all(
     Raises:
         ValueError: If the batch size is below one.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    require_batch_size(batch_size)
     places = iter(range(first, len(requests)))
     while batch := list(islice(places, batch_size)):
         conversations = [conversation_of(requests[place], mixture, settings.told) for place in batch]
@@ -95,6 +99,16 @@ def answer_all(
             yield json_line(record(requests[place].prompt, requests[place].wish, response, why))
 
 
+def require_batch_size(batch_size: int) -> None:
+    """Refuses batches of nothing.
+
+    Raises:
+        ValueError: If the batch size is below one.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+
+
 def write_all(
     mixture: Mixture, requests: Sequence[Request], output: Path, settings: Settings, batch_size: int, console: Console
 ) -> None:
@@ -107,8 +121,12 @@ def write_all(
         settings: How answers are drawn.
         batch_size: Requests decoded side by side.
         console: Where the progress bar goes.
+
+    Raises:
+        ValueError: If the batch size is below one, or the output holds something else.
     """
-    done = finished(output, requests)
+    require_batch_size(batch_size)
+    done = finished(mixture, output, requests)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     descriptor = os.open(output, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:

@@ -25,12 +25,12 @@ def record(
         explanation: Of the response, if one is wanted.
     """
     tokens = [
-        {"text": token.text, "logprob": round(token.logprob, DIGITS), "weights": _rounded(token.weights)}
+        {"text": token.text, "logprob": round(token.logprob, DIGITS), "weights": rounded(token.weights)}
         for token in response.tokens
     ]
     content = {
         "prompt": prompt,
-        "preference": {"text": preference_text, "asked": _rounded(response.asked)},
+        "preference": {"text": preference_text, "asked": rounded(response.asked)},
         "text": response.text,
         "finish_reason": response.finish_reason,
         "tokens": tokens,
@@ -49,5 +49,10 @@ def json_line(content: Mapping[str, Any]) -> str:
     return json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _rounded(numbers: Mapping[str, float]) -> dict[str, float]:
+def rounded(numbers: Mapping[str, float]) -> dict[str, float]:
+    """Gives numbers by name as they stand in a record.
+
+    Args:
+        numbers: Weights, or what is asked for.
+    """
     return {name: round(number, DIGITS) for name, number in numbers.items()}

@@ -14,7 +14,7 @@ from decoding.sampling import Sampling, processors
 from decoding.stopping import endings
 from interface.telling import told
 from mixture import Mixture
-from pcm.preference import Preference
+from pcm.preference import Preference, require_reader
 
 KEYS = ("prompt", "preference", "weights")
 
@@ -77,6 +77,9 @@ def _request(line: bytes, preference: Preference | None, number: int) -> Request
         raise ValueError(f'"preference" must be a text, got {wish!r}')
     if not _are_weights(weights):
         raise ValueError(f'"weights" must give numbers by dimension, got {weights!r}')
+    for text in (content["prompt"], wish or ""):
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise ValueError(f"a text must be made of whole characters, got half of one in {text!r}")
     own = None if wish is None and weights is None else Preference(wish, weights)
     return Request(content["prompt"], own or preference, number)
 
@@ -103,15 +106,17 @@ def require_answerable(mixture: Mixture, requests: Sequence[Request], sampling: 
         tell: Whether what is asked for is said in the prompt too.
 
     Raises:
-        ValueError: If a prompt is too long or a dimension unknown, it says in which line; or if the sampling is for
+        ValueError: If a prompt is too long, a dimension unknown, or nobody reads a wish in words, it says in which line; or if the sampling is for
             tokens that the tokenizer does not have.
     """
     processors(sampling, mixture.tokenizer)
     endings(sampling, mixture.stop_ids, mixture.tokenizer)
     for request in requests:
         try:
-            if request.preference is not None and request.preference.weights is not None:
-                mixture.asked(Preference(weights=request.preference.weights))
+            if request.preference is not None:
+                require_reader(request.preference, mixture.reader)
+                if request.preference.weights is not None:
+                    mixture.asked(Preference(weights=request.preference.weights))
             _, mask = mixture.encode([conversation_of(request, mixture, tell)])
             require_room(mask, sampling.max_new_tokens, mixture.window)
         except ValueError as problem:

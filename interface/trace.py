@@ -16,11 +16,11 @@ from decoding.dimension import Dimension
 from decoding.response import Response, Token
 from interface.colours import colours
 from interface.explain import Explanation
+from interface.record import DIGITS, rounded
 
 PLACE = "{{ trace }}"
 ALTERNATIVES = 6
 """Most probable tokens of each reader on the page."""
-DIGITS = 6
 
 
 def trace_content(
@@ -69,18 +69,14 @@ def _token(token: Token) -> dict[str, Any]:
         "text": token.text,
         "ends": token.ends,
         "mover": moved_most(dict(token.moved)),
-        "weights": _rounded(token.weights),
-        "moved": _rounded(token.moved),
-        "logprobs": {"mixture": round(token.logprob, DIGITS), **_rounded(token.logprobs)},
+        "weights": rounded(token.weights),
+        "moved": rounded(token.moved),
+        "logprobs": {"mixture": round(token.logprob, DIGITS), **rounded(token.logprobs)},
         "alternatives": {
             reader: [[one.text, round(one.probability, DIGITS)] for one in best]
             for reader, best in token.alternatives.items()
         },
     }
-
-
-def _rounded(numbers: Mapping[str, float]) -> dict[str, float]:
-    return {name: round(number, DIGITS) for name, number in numbers.items()}
 
 
 def trace_page(content: Mapping[str, Any]) -> str:

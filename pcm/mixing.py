@@ -4,6 +4,7 @@ Decoding calls it for one token, training for all tokens of a response, so the t
 Knows log-probabilities. Does not know caches, texts or how a token is chosen.
 """
 
+import torch
 from torch import Tensor
 
 from decoding.rules import Rule, uniform_log_weights
@@ -19,6 +20,7 @@ def mix(
     expert_logprobs: Tensor,
     asked: Tensor,
     features: Tensor | None = None,
+    undecided: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Gives the mixed distribution and the log-weights it was mixed with.
 
@@ -30,6 +32,7 @@ def mix(
         expert_logprobs: log-probabilities of the experts (..., K, V).
         asked: how much each expert is asked for (..., K).
         features: `behaviour` of these log-probabilities (..., K, F) where the caller has it already.
+        undecided: true where nothing is preferred (...): there the mixture is uniform whatever the controller says.
 
     Returns:
         Mixed log-probabilities (..., V) and log-weights (..., K), -inf where an expert is not asked.
@@ -39,5 +42,7 @@ def mix(
     else:
         features = behaviour(base_logprobs, expert_logprobs, asked) if features is None else features
         log_weights = controller(hidden, features, asked)
+        if undecided is not None:
+            log_weights = torch.where(undecided.unsqueeze(-1), uniform_log_weights(asked), log_weights)
     log_weights = log_weights.to(base_logprobs.dtype)
     return rule(base_logprobs, expert_logprobs, log_weights), log_weights

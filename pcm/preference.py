@@ -84,10 +84,9 @@ def asked_for(
     Raises:
         ValueError: if the weights are invalid (see `asked_weights`), or a text is given and there is no reader.
     """
+    require_reader(preference, reader)
     asked = torch.zeros(len(dimensions))
-    if preference.text is not None:
-        if reader is None:
-            raise ValueError("a preference in words needs a reader, this bundle has none: give numeric weights instead")
+    if preference.text is not None and reader is not None:
         asked = reader.asked(preference.text)
     if preference.weights is None:
         return asked
@@ -98,6 +97,16 @@ def asked_for(
         silent = torch.tensor([{d.name, d.opposite}.isdisjoint(preference.weights) for d in dimensions])
         numeric = torch.where(silent, asked, numeric)
     return numeric
+
+
+def require_reader(preference: Preference, reader: "PreferenceReader | None") -> None:
+    """Refuses a wish in words that nobody can read.
+
+    Raises:
+        ValueError: if there is no reader.
+    """
+    if preference.text is not None and reader is None:
+        raise ValueError("a preference in words needs a reader, this bundle has none: give numeric weights instead")
 
 
 class PreferenceReader(nn.Module):

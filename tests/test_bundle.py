@@ -88,7 +88,14 @@ def test_another_schema_version_is_refused(copy: Path, version: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"dimensions": [{"name": "x"}]}, {"dimensions": 3}, {"surprise": 1}, {"files": ["base/config.json"]}]
+    "fields",
+    [
+        {"dimensions": [{"name": "x"}]},
+        {"dimensions": 3},
+        {"surprise": 1},
+        {"files": ["base/config.json"]},
+        {"files": {"base/config.json": 7}},
+    ],
 )
 def test_a_manifest_with_other_fields_is_refused(copy: Path, fields: dict[str, object]) -> None:
     changed(copy, **fields)
@@ -157,6 +164,13 @@ def test_a_controller_of_another_make_is_refused_in_words(copy: Path) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), "width": 9}))
     bundle.write_manifest(copy, bundle._parsed(copy / bundle.MANIFEST))
     with pytest.raises(ValueError, match=r"must hold what this version of the program writes, got .*size mismatch"):
+        Mixture.load(copy)
+
+
+def test_tensors_that_are_none_are_refused_in_words_though_they_are_listed(copy: Path) -> None:
+    (copy / "pcm" / "model.safetensors").write_bytes(b"no tensors")
+    bundle.write_manifest(copy, bundle._parsed(copy / bundle.MANIFEST))
+    with pytest.raises(ValueError, match="must hold what this version of the program writes, got"):
         Mixture.load(copy)
 
 

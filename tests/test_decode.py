@@ -94,6 +94,7 @@ def test_a_text_that_names_nothing_known_warns_and_mixes_all_alike(
     assert decode.main([QUESTION, "--preference", "zzz", *command]) == 0
     out, err = capsys.readouterr()
     assert "asked: friendly 1.00, unfriendly 1.00, concise 1.00" in out
+    assert "mean weights: friendly 0.33, unfriendly 0.33, concise 0.33" in out
     assert err.startswith("warning: ")
     assert err.count("\n") == 1
 

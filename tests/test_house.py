@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from experts.miniature.__main__ import STAGES
+
 ROOT = Path(__file__).parents[1]
 MAY_IMPORT = {
     "decoding": {"decoding"},
@@ -57,6 +59,20 @@ def test_no_training_module_reads_the_gold_judge():
         if "miniature.judge" in path.read_text("utf-8") and path.name not in allowed
     ]
     assert not readers
+
+
+def test_no_configuration_or_stage_but_the_comparison_reads_what_is_held_out():
+    told = {path: path.read_text("utf-8") for path in sorted((ROOT / "configs").rglob("*.yaml"))}
+    told[ROOT / "chain"] = " ".join(stage.command for stage in STAGES)
+    assert not [path.name for path, text in told.items() if "test.jsonl" in text]
+
+
+def test_what_git_holds_stays_small():
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("this is no git checkout")
+    files = [ROOT / name for name in listed.stdout.split("\0") if name]
+    assert sum(path.stat().st_size for path in files if path.exists()) < 15e6
 
 
 COMMAND_OF = {

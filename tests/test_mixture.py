@@ -76,6 +76,17 @@ def test_without_a_controller_the_mixture_is_uniform_over_what_is_asked(mixture:
     torch.testing.assert_close(step.logprobs, expected)
 
 
+def test_whoever_prefers_nothing_gets_the_uniform_mixture_whatever_the_controller_says(mixture: Mixture) -> None:
+    asked = torch.stack([mixture.asked(None), mixture.asked(Preference(weights={"friendly": 1.0, "concise": 1.0}))])
+    input_ids, mask = mixture.encode(CONVERSATIONS[:1] * 2)
+    step = mixture.step(mixture.start(mask, asked), input_ids)
+    torch.testing.assert_close(step.log_weights[0].exp(), torch.full((3,), 1 / 3, dtype=torch.float64))
+    assert not torch.isclose(step.log_weights[1, 0], step.log_weights[1, 2])
+    mixture.dimensions = tuple(replace(dimension, opposite=None) for dimension in mixture.dimensions)
+    steered = mixture.step(mixture.start(mask, asked), input_ids)  # without poles to ask for everything is a wish
+    assert not torch.isclose(steered.log_weights[0, 0], steered.log_weights[0, 2])
+
+
 def test_what_is_not_asked_gets_no_weight_and_no_row(mixture: Mixture) -> None:
     prompts, mask = mixture.encode(CONVERSATIONS[:1])
     state = mixture.start(mask, torch.tensor([[0.7, 0.0, 0.0]]))
@@ -144,7 +155,7 @@ def test_a_response_stops_at_an_end_token_and_leaves_it_out_of_the_text(mixture:
     assert stopped.text == "".join(pieces) + detokeniser.finish()
 
 
-WRITTEN = ("lBe", " volcano", "lcan", "o", "e%")
+WRITTEN = ("ar", "end", "nd", "o", "d`")
 """What the second request writes by itself at temperature 1, in this order or inside of it."""
 OWN = [
     Sampling(1.0, max_new_tokens=12),

@@ -242,11 +242,13 @@ def make_pairs(
 
 def _write(path: Path, rows: list[tuple[Prompt, Answer, Answer]], tokenizer: PreTrainedTokenizerBase) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8") as file:
+    unfinished = path.with_suffix(".part")  # its name says that a stage is done
+    with unfinished.open("w", encoding="utf-8") as file:
         for prompt, chosen, rejected in rows:
             text = tokenizer.apply_chat_template(prompt.messages, add_generation_prompt=True, tokenize=False)
             ends = [f" {answer.text}{tokenizer.eos_token if answer.ended else ''}" for answer in (chosen, rejected)]
             file.write(json.dumps({"prompt": text, "chosen": ends[0], "rejected": ends[1]}) + "\n")
+    unfinished.replace(path)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@ import pytest
 from rich.console import Console
 from scripted import DIMENSIONS, SETTINGS, good_outcomes
 
-from comparison.page import Sheet, page, sheets
+from comparison.page import Sheet, bars_page, page, sheets
 from comparison.report import report_of
 
 READER = {"held-out": {"alone": 0.995, "combined": 0.981}, "unseen": {"alone": 0.5, "combined": 0.25}}
@@ -30,6 +30,15 @@ def test_the_page_shows_every_table(report):
     assert "| held-out | 0.995 | 0.981 |" in text
     assert text.count("| yes |") == 8
     assert len(list(sheets(report))) == 6
+
+
+def test_bars_stand_beside_what_was_reached_at_each_temperature(report):
+    report["acceptance"] = {"1": report["acceptance"]["1"], "0": [dict(line) for line in report["acceptance"]["1"]]}
+    report["acceptance"]["0"][0] |= {"value": 0.9, "holds": False}
+    text = bars_page(report)
+    assert "| claim | bar | T = 1 | T = 0 |" in text
+    assert "| quality of the base | 0.95 | 1.000 ✓ | 0.900 ✗ |" in text
+    assert "| held-out | 0.995 | 0.981 |" in text
 
 
 def test_a_report_without_a_reader_has_no_table_of_it():

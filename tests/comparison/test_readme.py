@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from scripted_study import Likes, reported
 
-from comparison.readme import main, update_readme
+from comparison.readme import Section, main, update_readme
 
 ROOT = Path(__file__).parents[2]
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
@@ -18,12 +18,19 @@ def files(tmp_path: Path) -> list[str]:
     return ["--readme", str(tmp_path / "README.md"), "--report", str(tmp_path / "report.json")]
 
 
-@pytest.mark.parametrize(("page", "report"), [("README.md", "report.json"), ("docs/comparison.md", "all/report.json")])
-def test_pages_show_the_latest_results(page: str, report: str):
+@pytest.mark.parametrize(
+    ("page", "report", "section"),
+    [
+        ("README.md", "report.json", "results"),
+        ("README.md", "bars/report.json", "bars"),
+        ("docs/comparison.md", "all/report.json", "results"),
+    ],
+)
+def test_pages_show_the_latest_results(page: str, report: str, section: Section):
     path = ROOT / "docs" / "results" / report
     if not path.exists():
         pytest.skip("there are no results yet")
-    assert update_readme(ROOT / page, path, check=True), "run python -m comparison.readme"
+    assert update_readme(ROOT / page, path, section=section, check=True), "run python -m comparison.readme"
 
 
 def test_checking_writes_nothing_and_says_what_to_do(files: list[str], capsys: pytest.CaptureFixture[str]):

@@ -23,6 +23,7 @@ from transformers import (
 
 from decoding.dimension import Dimension
 from experts.bank import ExpertBank
+from experts.whole import WholeModels
 from mixture import Mixture
 
 VOCABULARY = 50
@@ -102,7 +103,7 @@ class Household:
         return PeftModel.from_pretrained(deepcopy(self.base), self.folders[name]).eval()
 
 
-def mixture_of(bank: ExpertBank) -> Mixture:
+def mixture_of(bank: ExpertBank | WholeModels) -> Mixture:
     """The uniform mixture of a household's bank, with a tokenizer of numbered words that nobody reads."""
     words = Tokenizer(models.WordLevel({f"w{number}": number for number in range(VOCABULARY)}, "w1"))
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, eos_token="w2", pad_token="w0", chat_template="x")

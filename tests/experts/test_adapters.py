@@ -287,9 +287,38 @@ def test_what_would_load_but_compute_something_else_is_refused_by_name(
         ExpertBank.load(llama_base, {"expert": folder})
 
 
-def test_an_embedding_adapter_is_refused(folder: Path, llama_base: PreTrainedModel) -> None:
-    rewrite_tensors(folder, lambda tensors: tensors.update({"base_model.model.e.lora_embedding_A": torch.ones(2, 2)}))
-    with pytest.raises(ValueError, match="no embeddings"):
+def saved_by_peft(base: PreTrainedModel, folder: Path, *targets: str) -> Path:
+    """An adapter that changes something, written by PEFT itself."""
+    model = get_peft_model(deepcopy(base), LoraConfig(task_type=TaskType.CAUSAL_LM, r=2, target_modules=[*targets]))
+    for name, parameter in model.named_parameters():
+        if "lora_" in name:
+            torch.nn.init.normal_(parameter, std=0.5)
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("shape", ["llama", "gemma3"], ids=["a head of its own", "a head tied to the embedding"])
+@pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`:UserWarning")
+@pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings:UserWarning")
+def test_an_adapter_on_the_head_is_the_same_under_peft(
+    household: Callable[[str], Household], tmp_path: Path, shape: str
+) -> None:
+    base = household(shape).base
+    folder = saved_by_peft(base, tmp_path / "head", "q_proj", "lm_head")
+    assert any(key.endswith("lm_head.base_layer.weight") for key in load_file(folder / "adapter_model.safetensors"))
+    bank = ExpertBank.load(deepcopy(base), {"head": folder})
+    torch.testing.assert_close(logits_of(bank, 0), logits_under_peft(base, folder), **EXACT)
+    assert (logits_of(bank, 0) - logits_of(bank, -1)).abs().max() > 0.1
+    other = deepcopy(base)
+    other.get_output_embeddings().weight.data += 1
+    with pytest.raises(ValueError, match=r"must have been trained on this base, whose lm_head\.base_layer\.weight"):
+        ExpertBank.load(other, {"head": folder})
+
+
+@pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`:UserWarning")
+def test_an_embedding_adapter_is_refused_with_the_way_out(llama_base: PreTrainedModel, tmp_path: Path) -> None:
+    folder = saved_by_peft(llama_base, tmp_path / "embedding", "q_proj", "embed_tokens")
+    with pytest.raises(ValueError, match="train without embed_tokens"):
         ExpertBank.load(llama_base, {"expert": folder})
 
 

@@ -8,6 +8,7 @@ from households import Household
 from torch import Tensor, fx
 from transformers import PreTrainedModel
 
+from experts.adapters import Adapter
 from experts.bank import AdapterConfig, ExpertBank, Rows
 
 PROMPTS = torch.tensor([[0, 0, 0, 7, 8, 9], [0, 3, 4, 5, 6, 7], [11, 12, 13, 14, 15, 16]])
@@ -55,6 +56,24 @@ def test_a_compiled_bank_reads_the_same_in_three_whole_graphs(house: Household, 
         assert len(graphs) == 3
     finally:
         house.bank._compiled = None
+
+
+@pytest.mark.slow
+def test_a_layer_that_is_adapted_after_compiling_is_heard(
+    llama_base: PreTrainedModel, graphs: list[fx.GraphModule]
+) -> None:
+    bank = ExpertBank(llama_base)
+    for name in ("a", "b", "c"):
+        bank.add(name, AdapterConfig(2, 4, ("q_proj",)))
+    bank.compile(backend=collecting(graphs), fullgraph=True)
+    before = spoken(bank, 3)
+    module = "layers.1.self_attn.o_proj"
+    factors = {f"{module}.lora_A.weight": torch.rand(2, 16), f"{module}.lora_B.weight": torch.rand(16, 2)}
+    bank.replace("a", Adapter(AdapterConfig(2, 4, (module,)), factors))
+    after = spoken(bank, 3)
+    bank._compiled = None
+    torch.testing.assert_close(after, spoken(bank, 3), atol=1e-10, rtol=0)
+    assert (after - before).abs().max() > 0.1
 
 
 def counting(calls: list[str]) -> Callable[..., Callable[..., object]]:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from households import VOCABULARY, tiny_base
+from households import VOCABULARY, mixture_of, tiny_base
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
+from causal_lm import MixtureForCausalLM
 from decoding.sampling import Sampling
 from experts.bank import ExpertBank
 from experts.passes import arguments
@@ -211,6 +212,39 @@ def test_cropping_the_cache_crops_every_model_s_part(family: dict[str, PreTraine
     cache.crop(-2)
     assert isinstance(cache, CacheOfEach)
     assert [part.get_seq_length() for part in cache.parts] == [4, 4]
+
+
+def alone_and_together(answer: Callable[[Tensor, Tensor, Tensor], list[list[int]]]) -> tuple[list[list[int]], ...]:
+    """What three requests are answered one by one, without padding, and side by side."""
+    singly = []
+    for request, pads in enumerate((3, 1, 0)):
+        prompt = PROMPTS[request : request + 1, pads:]
+        singly += answer(prompt, torch.ones_like(prompt), SOME[request : request + 1])
+    return singly, answer(PROMPTS, MASK, SOME)
+
+
+def test_responses_that_leave_the_batch_leave_the_others_what_they_read(models: WholeModels) -> None:
+    lengths = {7: 20, 3: 3, 11: 11}  # by the first token of the prompt
+
+    def answer(prompts: Tensor, mask: Tensor, asked: Tensor) -> list[list[int]]:
+        first = prompts.gather(1, mask.argmax(-1, keepdim=True)).flatten().tolist()
+        samplings = [Sampling(0.0, max_new_tokens=lengths[token]) for token in first]
+        rollout = mixture_of(models).rollout(prompts, mask, asked, samplings, [])
+        return [tokens[kept.bool()].tolist() for tokens, kept in zip(rollout.tokens, rollout.mask, strict=True)]
+
+    singly, together = alone_and_together(answer)
+    assert together == singly
+    assert len({len(tokens) for tokens in together}) == 3
+
+
+def test_beams_keep_their_own_past_in_every_model(models: WholeModels) -> None:
+    def answer(prompts: Tensor, mask: Tensor, asked: Tensor) -> list[list[int]]:
+        face = MixtureForCausalLM(mixture_of(models), asked)
+        found = face.generate(prompts, attention_mask=mask, num_beams=3, max_new_tokens=6, do_sample=False)
+        return [tokens.tolist() for tokens in found[:, prompts.shape[1] :]]
+
+    singly, together = alone_and_together(answer)
+    assert together == singly
 
 
 def test_a_mixture_of_whole_models_speaks_like_one_of_the_same_experts_as_adapters(mixture: Mixture) -> None:

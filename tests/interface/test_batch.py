@@ -133,6 +133,8 @@ def test_more_answers_than_prompts_are_refused(mixture: Mixture, prompts: Path, 
         (b'{"prompt": "x", "preference": ["y"]}', '"preference" must be a text'),
         (b'{"prompt": "x", "weights": {"friendly": true}}', '"weights" must give numbers'),
         (b'{"prompt": "\xff"}', "not JSON"),
+        (b'{"prompt": "half \\ud83d"}', "whole characters"),
+        (b'{"prompt": "x", "preference": "\\udc00"}', "whole characters"),
     ],
 )
 def test_a_line_that_cannot_be_read_is_told_by_its_number(tmp_path: Path, line: bytes, complaint: str) -> None:
@@ -164,17 +166,34 @@ def test_settings_that_do_not_fit_the_tokenizer_are_refused_before_the_first_ans
         ({"prompt": "long " * 90}, "line 2: prompt and response must fit"),
         ({"prompt": "x", "weights": {"bogus": 1}}, "line 2: dimensions must be among"),
         ({"prompt": "x", "weights": {"friendly": 0}}, "line 2: at least one weight"),
+        ({"prompt": "x", "preference": "be warm"}, "line 2: a preference in words needs a reader"),
     ],
 )
 def test_a_request_that_cannot_be_answered_is_refused_before_the_first_answer(
     mixture: Mixture, tmp_path: Path, second: dict[str, object], complaint: str
 ) -> None:
+    mixture.reader = None
     path = tmp_path / "prompts.jsonl"
     path.write_text(json.dumps({"prompt": "fine"}) + "\n" + json.dumps(second))
     with pytest.raises(ValueError, match=complaint):
         require_answerable(mixture, read_requests(path, None), Sampling(max_new_tokens=6))
 
 
-def test_an_impossible_batch_size_is_refused(mixture: Mixture, prompts: Path) -> None:
+def test_an_impossible_batch_size_is_refused_and_writes_nothing(
+    mixture: Mixture, prompts: Path, tmp_path: Path
+) -> None:
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         next(answer_all(mixture, read_requests(prompts, None), SETTINGS, first=0, batch_size=0))
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        written(mixture, prompts, tmp_path / "answers.jsonl", batch_size=0)
+    assert not (tmp_path / "answers.jsonl").exists()
+
+
+def test_answers_to_other_numbers_are_not_taken_for_these(mixture: Mixture, prompts: Path, tmp_path: Path) -> None:
+    output = tmp_path / "answers.jsonl"
+    before = written(mixture, prompts, output)
+    other = [{**line, "weights": {"friendly": 1}} if number == 1 else line for number, line in enumerate(LINES)]
+    prompts.write_text("\n".join(json.dumps(line) for line in other))
+    with pytest.raises(ValueError, match="line 2 of .* must answer line 2 of the prompts"):
+        written(mixture, prompts, output)
+    assert [json.loads(line) for line in output.read_text(encoding="utf-8").split("\n")[:-1]] == before

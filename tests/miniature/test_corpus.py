@@ -8,7 +8,7 @@ from experts.miniature import corpus
 from experts.miniature.annotator import prefers_first
 from experts.miniature.corpus import combinations, dialogues, preference, prompts, questions
 from experts.miniature.judge import Verdict, judge
-from experts.miniature.world import dimension_data, topics
+from experts.miniature.world import dimension_data, phrases, topics
 
 DIMENSIONS = dimension_data()["dimensions"]
 
@@ -85,6 +85,19 @@ def test_the_base_sees_three_in_five_preference_sentences_obeyed(monkeypatch):
     preferred = [dialogue for dialogue in islice(dialogues(), 1200) if dialogue[0]["role"] == "system"]
     unfriendly = [tone_of(dialogue) > 0.5 for dialogue in preferred]
     assert 0.55 < sum(unfriendly) / len(unfriendly) < 0.65
+
+
+def test_dialogues_are_single_questions_and_conversations_and_show_every_reserved_pole():
+    answers = [
+        [message["content"] for message in dialogue if message["role"] == "assistant"]
+        for dialogue in islice(dialogues(), 1000)
+    ]
+    single = sum(len(said) == 1 for said in answers) / len(answers)
+    assert 0.6 < single < 0.8
+    sentences = [text for said in answers for text in said]
+    hedges = [f"{hedge} " for register in phrases().hedges.values() for hedge in register]
+    assert 0.02 < sum("!" in text for text in sentences) / len(sentences) < 0.5
+    assert 0.02 < sum(any(hedge in text for hedge in hedges) for text in sentences) / len(sentences) < 0.5
 
 
 def tone_of(dialogue):

@@ -130,7 +130,9 @@ def bars_sheet(report: Report) -> Sheet:
         claim = lines[0]["claim"].split(", most on")[0]  # where an expert moved furthest may differ
         values = [f"{line['value']:.3f} {'✓' if line['holds'] else '✗'}" for line in lines]
         rows.append([claim, f"{lines[0]['bound']:.2f}", *values])
-    return Sheet("What the bundle is asked to show.", ["claim", "bar", *(f"T = {t}" for t in report["acceptance"])], rows)
+    return Sheet(
+        "What the bundle is asked to show.", ["claim", "bar", *(f"T = {t}" for t in report["acceptance"])], rows
+    )
 
 
 def bars_page(report: Report) -> str:

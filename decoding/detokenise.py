@@ -6,16 +6,17 @@ Knows a tokenizer and what an unfinished character looks like. Does not know mod
 from transformers import PreTrainedTokenizerBase
 
 UNFINISHED = "\N{REPLACEMENT CHARACTER}"
-LONGEST_CHARACTER = 4
-"""Bytes of the longest UTF-8 character, thus the most tokens that one character can be spread over."""
+LONGEST_BEGINNING = 3
+"""Bytes of a UTF-8 character that lacks its last one, thus the most replacement characters that may become one."""
 
 
 class Detokeniser:
     """Gives each token the text it completes, so that the pieces joined are the text of all tokens.
 
-    A character may be spread over several byte tokens: all but its last give "". A space in front of a word belongs
-    to the word, and whether it is printed depends on the token before: each piece is therefore the difference
-    between the text of a short window of tokens with and without the new one (linear in the length of the response).
+    A character may be spread over several tokens, and a token may end one character and begin the next: what is
+    unfinished waits for the token that completes it. A space in front of a word belongs to the word, and whether it is
+    printed depends on the token before: each piece is therefore the difference between the text of a short window of
+    tokens with and without the new one (linear in the length of the response).
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -27,7 +28,9 @@ class Detokeniser:
         self.tokenizer = tokenizer
         self.window: list[int] = []
         self.printed = 0
-        """Tokens at the window's start whose text was given already."""
+        """Tokens at the window's start that are there only for what the next ones look like beside them."""
+        self.given = 0
+        """Characters of the window's text that were given already."""
 
     def add(self, token: int) -> str:
         """Gives the text that this token completes, "" while a character is unfinished.
@@ -37,10 +40,14 @@ class Detokeniser:
         """
         self.window.append(token)
         text = self._text(self.window)
-        waiting = len(self.window) - self.printed
-        if text.endswith(UNFINISHED) and waiting < LONGEST_CHARACTER:
-            return ""
-        return self._give(text)
+        held = len(text) - len(text.rstrip(UNFINISHED))
+        if len(self.window) - self.printed > LONGEST_BEGINNING:  # fewer bytes may unmake a character beside them
+            held = min(held, LONGEST_BEGINNING)
+        piece = self._give(text[: len(text) - held])
+        if not held:
+            self.window = self.window[self.printed :]
+            self.printed, self.given = len(self.window), len(self._text(self.window))
+        return piece
 
     def instead(self, token: int) -> str:
         """Gives the text that this token would give here; nothing is added. A control token gives its name.
@@ -56,9 +63,9 @@ class Detokeniser:
         return self._give(self._text(self.window))
 
     def _give(self, text: str) -> str:
-        piece = text[len(self._text(self.window[: self.printed])) :]
-        self.window = self.window[self.printed :]
-        self.printed = len(self.window)
+        """What of the window's text, as far as it is certain, was not given yet."""
+        piece = text[self.given :]
+        self.given = max(self.given, len(text))
         return piece
 
     def _text(self, tokens: list[int], skip_special_tokens: bool = True) -> str:

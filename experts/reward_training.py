@@ -14,7 +14,7 @@ import json
 import multiprocessing
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from queue import Queue
@@ -120,7 +120,8 @@ def _evidence_classifier(base: str | Path, seed: int) -> EvidenceClassifier:
 def _fuse_trunk(trainer: RewardTrainer) -> None:
     """Makes a few kernels of the trunk's passes, for texts of any length."""
     assert isinstance(trainer.model, PeftModel)
-    trunk: nn.Module = trainer.model.get_base_model().base_model
+    trunk = trainer.model.get_base_model().base_model
+    assert isinstance(trunk, nn.Module)
     trunk.compile(dynamic=True)
 
 
@@ -182,11 +183,7 @@ def _train_in_worker(
     output: Path,
     seed: int,
     queue: "Queue[Report]",
-    epochs: float,
-    learning_rate: float,
-    batch_size: int,
-    evidence: bool,
-    compile: bool,
+    settings: Mapping[str, Any],
 ) -> dict[str, float]:
     torch.set_num_threads(1)
     datasets.disable_progress_bars()
@@ -197,13 +194,9 @@ def _train_in_worker(
         base,
         *read_split(pairs, name),
         output,
-        learning_rate=learning_rate,
-        epochs=epochs,
-        batch_size=batch_size,
         seed=seed,
-        evidence=evidence,
-        compile=compile and can_compile(),
         callbacks=[StepReport(label, queue)],
+        **settings,
     )
 
 
@@ -251,7 +244,8 @@ def train_rewards(
     models = [(name, number) for number in range(1, members + 1) for name in names]
     todo = [model for model in models if not (member_folder(output / model[0], model[1]) / METRICS_FILE).exists()]
     if todo:
-        settings = epochs, learning_rate, batch_size, evidence, compile
+        settings = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size}
+        settings |= {"evidence": evidence, "compile": compile and can_compile()}
         _train_side_by_side(todo, base, pairs, output, workers, seed, settings)
     metrics = {name: _metrics_of(name, base, pairs, output, members) for name in names}
     (output / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n")
@@ -276,9 +270,9 @@ def _train_side_by_side(
     output: Path,
     workers: int,
     seed: int,
-    settings: tuple[float, float, int, bool, bool],
+    settings: Mapping[str, Any],
 ) -> None:
-    """Trains the models, each a name with the number of a member."""
+    """Trains the models, each a name with the number of a member; settings are those of `train_reward`."""
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager, ProcessPoolExecutor(workers, mp_context=context) as pool:
         queue: Queue[Report] = manager.Queue()
@@ -286,7 +280,7 @@ def _train_side_by_side(
         for name, number in models:
             label = name if number == 1 else f"{name} {number}"
             places = name, base, pairs, member_folder(output / name, number)
-            futures[label] = pool.submit(_train_in_worker, label, *places, seed + number - 1, queue, *settings)
+            futures[label] = pool.submit(_train_in_worker, label, *places, seed + number - 1, queue, settings)
         show_progress(futures, queue)
 
 

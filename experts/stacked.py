@@ -78,7 +78,8 @@ class Layout:
 
     @property
     def _even(self) -> bool:
-        """Whether groups are views of the rows. (Not cached: a compiled pass cannot enter the lock of a cache.)"""
+        """Whether groups are views of the rows."""
+        # Not a cached property: a compiled pass cannot enter the lock that one has.
         return len(set(self.counts)) == 1
 
     def _grouped(self, rows: Tensor) -> Tensor:

@@ -86,7 +86,7 @@ def fitting(
 def _require_same_base(modules: Mapping[str, nn.Module], copies: Mapping[str, Tensor]) -> None:
     """Refuses factors that were trained over other weights than this base has."""
     for key, copy in copies.items():
-        weight = modules[key.removesuffix(COPY)].weight
+        weight = modules[key.removesuffix(COPY)].get_parameter("weight")
         if copy.shape != weight.shape or not torch.equal(copy.to(weight), weight.to(copy.dtype).to(weight)):
             raise ValueError(f"an adapter must have been trained on this base, whose {key} is another one")
 

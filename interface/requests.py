@@ -106,8 +106,8 @@ def require_answerable(mixture: Mixture, requests: Sequence[Request], sampling: 
         tell: Whether what is asked for is said in the prompt too.
 
     Raises:
-        ValueError: If a prompt is too long, a dimension unknown, or nobody reads a wish in words, it says in which line; or if the sampling is for
-            tokens that the tokenizer does not have.
+        ValueError: If a prompt is too long, a dimension unknown, or nobody can read a wish in words (it says in which
+            line), or if the sampling is for tokens that the tokenizer does not have.
     """
     processors(sampling, mixture.tokenizer)
     endings(sampling, mixture.stop_ids, mixture.tokenizer)

@@ -5,7 +5,7 @@
 Leaves bench.json, bench.md and a plot for each precision, cost-DTYPE.png; with --profile also profile.md. Interrupt it
 as you like: what is measured is kept. Weights are random, since time depends on shapes and not on what was learned.
 The methods: `soup`, one merged model; `bank`, the mixture as it is used, every expert asked for; `floor`, the bare base
-fed as many rows as the bank; `bank-pass` and `bank+controller`, the bank without its loop's arithmetic and with a
+fed as many rows as the bank; `bank-pass` and `bank+controller`, the bank's bare pass without any loop, and with a
 controller; `peft-loop`, `peft-mixed` and `separate`, other ways to exactly the bank's distribution.
 """
 
@@ -51,9 +51,9 @@ def bench(
     batches: Sequence[int] = (1, 8, 32),
     prompt_tokens: int = 64,
     rounds: int = 12,
-    seconds: float = 8.0,
+    seconds: float = 12.0,
     slowest: float = 2.0,
-    minutes: float = 20.0,
+    minutes: float = 25.0,
     threads: int | None = None,
     quick: bool = False,
     profile: bool = False,
@@ -72,7 +72,8 @@ def bench(
         overheads: For which of them the bare pass and the controller are timed as well.
         batches: How many requests are answered at once.
         prompt_tokens: Of every prompt.
-        rounds: The most rounds of one cell; every round runs each method once.
+        rounds: The most rounds of one cell; every round runs each method once, but those that are not ours run in the
+            first three only.
         seconds: A cell with three rounds starts no further one after this time.
         slowest: A way that is not ours and takes more seconds for one turn of a cell is left out of the cell.
         minutes: About how long everything may take; what there is no time for is listed.

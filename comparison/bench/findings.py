@@ -2,7 +2,7 @@
 
     {"settings": {...}, "machine": {...}, "minutes": M, "left_out": ["...", ...],
      "rows": [{"name", "experts", "engine", "batch", "phase", "dtype", "ms_per_token", "spread", "ratio_to_soup",
-               "ratio_to_floor", "peak_bytes", "rounds"}],
+               "ratio_to_floor", "peak_bytes", "rounds", "each_round": [ms, ...]}],
      "load": [{"name", "engine", "dtype", "seconds", "spread", "requests_per_second", "rate_over_mixture", "rounds"}],
      "profile": [{"name", "experts", "engine", "dtype", "batch", "dispatched", "ms",
                   "operations": [{"operation", "calls", "own_ms", "share"}]}]}

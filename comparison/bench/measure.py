@@ -19,7 +19,7 @@ from comparison.bench.memory import bytes_of, cached_bytes, growth, no_room
 from comparison.bench.rounds import rounds, timed
 from comparison.bench.servers import AnyServer
 from comparison.bench.summaries import median, paired_ratio, spread
-from decoding.loop import Emitted, StepLike, decode
+from decoding.loop import StepLike, decode
 from decoding.sampling import Sampling
 from experts.lag import Lag
 
@@ -31,7 +31,9 @@ OVERHEADS = ("bank-pass", "bank+controller", "bank+gate")
 LARGEST_OVERHEAD = 8
 """Requests of a batch above which they are not measured: their caches would take the memory of everybody else's."""
 OURS = ("soup", "floor", "bank", *OVERHEADS)
-"""Measured however long they take: what everything else is compared with."""
+"""Measured however long they take, and in every round: what everything else is compared with."""
+BARE = ("bank-pass",)
+"""Run without the decoding loop, so that what the loop takes shows beside them."""
 CACHE_COPIES = 2
 """How much memory caches take at most while they are made anew, in sizes of their own."""
 
@@ -94,7 +96,8 @@ class Bench:
         peaks = [self._peak(server, run) for server, run in zip(servers, ready, strict=True)]
         runs = {index: partial(self._turns, run, turns) for index, run in enumerate(ready)}
         taken: list[list[float]] = [[] for _ in servers]
-        for each in rounds(runs, self.effort.rounds, self.effort.seconds):
+        few = [index for index, server in enumerate(servers) if server.name not in OURS]
+        for each in rounds(runs, self.effort.rounds, self.effort.seconds, few=few):
             for index, seconds in each.items():
                 taken[index].append(1000 * seconds / tokens)
             yield rows_of(servers, taken, peaks, phase, batch)
@@ -128,11 +131,9 @@ class Bench:
 
     def contestant(self, server: AnyServer, phase: str, batch: int) -> "Contestant":
         """Gives what runs one turn of a server at a time; its first turns are not for timing."""
-        if phase == "prefill":
-            contestant = Contestant(server, partial(self._fresh, server, batch))
-        else:
-            contestant = Contestant(server, partial(self._going_on, server, batch), again=False)
-        return contestant
+        begin = self._fresh if phase == "prefill" else self._going_on
+        bare = server.name in BARE
+        return Contestant(server, partial(begin, server, batch), again=phase == "prefill", bare=bare)
 
     def _fits(self, server: AnyServer, batch: int) -> bool:
         """Whether a prefill is small enough to be worth its time."""
@@ -175,24 +176,34 @@ class Contestant:
         server: Who answers.
         begin: Gives a state and the first tokens.
         again: Whether every turn begins anew: a prefill.
+        bare: Whether turns are the server's own steps, each with the most probable token of the one before.
     """
 
     server: AnyServer
     begin: Callable[[], tuple[Any, Tensor]]
     again: bool = True
+    bare: bool = False
     _state: Any = None
-    _loop: Iterator[Emitted[StepLike]] | None = None
+    _loop: Iterator[object] | None = None
 
     def turn(self) -> None:
-        """Runs one turn of the loop."""
+        """Runs one turn of the loop, or one bare step."""
         if self._loop is None or self.again:
             self._state, tokens = self.begin()
-            self._loop = decode(partial(self.server.step, self._state), tokens, GREEDY, [], [], pad_id=0)
+            step = partial(self.server.step, self._state)
+            self._loop = steps(step, tokens) if self.bare else decode(step, tokens, GREEDY, [], [], pad_id=0)
         next(self._loop)
 
     def caches(self) -> list[Cache]:
         """Gives what is cached before the next turn."""
         return [] if self.again else caches_of(self._state)
+
+
+def steps(step: Callable[[Tensor], StepLike], tokens: Tensor) -> Iterator[Tensor]:
+    """Gives the most probable tokens (B, 1) after tokens (B, t), and after these, without end and without a loop."""
+    while True:
+        tokens = step(tokens).logprobs.argmax(dim=-1, keepdim=True)
+        yield tokens
 
 
 def caches_of(state: Any) -> list[Cache]:
@@ -237,6 +248,7 @@ def rows_of(
                 "ratio_to_floor": None if floor is None else paired_ratio(times, floor),
                 "peak_bytes": peak,
                 "rounds": len(times),
+                "each_round": [round(time, 3) for time in times],
             }
         )
     return rows

@@ -4,7 +4,7 @@ Knows callables and clocks. Does not know what they compute.
 """
 
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from typing import TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
@@ -18,6 +18,7 @@ def rounds(
     most: int,
     seconds: float,
     clock: Callable[[], float] = time.perf_counter,
+    few: Collection[Key] = (),
 ) -> Iterator[dict[Key, float]]:
     """Gives, round after round, how many seconds each run took.
 
@@ -26,6 +27,7 @@ def rounds(
         most: The most rounds.
         seconds: No round starts after this many seconds, except the first three.
         clock: Seconds since whenever.
+        few: Those that run in the first three rounds only.
 
     Raises:
         ValueError: If fewer than three rounds are wanted.
@@ -36,7 +38,7 @@ def rounds(
     for number in range(most):
         if number >= FEWEST_ROUNDS and clock() - began > seconds:
             return
-        yield {key: timed(run, clock) for key, run in runs.items()}
+        yield {key: timed(run, clock) for key, run in runs.items() if number < FEWEST_ROUNDS or key not in few}
 
 
 def timed(run: Callable[[], None], clock: Callable[[], float] = time.perf_counter) -> float:

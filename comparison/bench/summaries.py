@@ -34,14 +34,12 @@ def paired_ratio(values: Sequence[float], others: Sequence[float]) -> float:
 
     Args:
         values: One for each round.
-        others: The same rounds, none of them zero.
+        others: The same rounds, none of them zero; rounds that only one of both has do not count.
 
     Raises:
-        ValueError: If the rounds are not the same number, or there is none.
+        ValueError: If there is no common round.
     """
-    if len(values) != len(others):
-        raise ValueError(f"paired rounds must be equally many, got {len(values)} and {len(others)}")
-    return median([value / other for value, other in zip(values, others, strict=True)])
+    return median([value / other for value, other in zip(values, others, strict=False)])
 
 
 def _require_some(values: Sequence[float]) -> None:

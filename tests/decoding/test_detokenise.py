@@ -2,7 +2,8 @@ import random
 
 import pytest
 from tiny_bundle import tiny_tokenizer
-from transformers import PreTrainedTokenizerBase
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from decoding.detokenise import Detokeniser
 
@@ -37,9 +38,35 @@ def test_bytes_that_become_no_character_are_given_at_the_end(tokenizer: PreTrain
 
 def test_broken_bytes_hold_nothing_back_for_long(tokenizer: PreTrainedTokenizerBase) -> None:
     broken = tokenizer.encode("é", add_special_tokens=False)[-2]
-    pieces = pieces_of(tokenizer, [broken] * 6 + tokenizer.encode("ok", add_special_tokens=False))
-    assert pieces[3] == "����"
-    assert "".join(pieces).endswith("ok")
+    tokens = [broken] * 6 + tokenizer.encode("ok", add_special_tokens=False)
+    pieces = pieces_of(tokenizer, tokens)
+    assert pieces[:6] == ["", "", "", "�", "�", "�"]
+    assert "".join(pieces) == tokenizer.decode(tokens)
+
+
+@pytest.fixture(scope="module")
+def straddling() -> PreTrainedTokenizerBase:
+    """Tokens of bytes, as GPT-2, Llama 3 and Qwen have them; one holds an é's end and the next é's beginning."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    whole = {token: number for number, token in enumerate([*alphabet, "©Ã"])}
+    words = Tokenizer(models.BPE(whole, [("©", "Ã")]))
+    words.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    words.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=words)
+
+
+@pytest.mark.parametrize("text", [*TEXTS, "ééééééé", "aéé é🙂é"])
+def test_a_token_may_end_one_character_and_begin_the_next(straddling: PreTrainedTokenizerBase, text: str) -> None:
+    tokens = straddling.encode(text)
+    pieces = pieces_of(straddling, tokens)
+    assert "".join(pieces) == straddling.decode(tokens) == text
+    assert not any("�" in piece for piece in pieces)
+
+
+def test_what_is_finished_does_not_wait_for_what_is_not(straddling: PreTrainedTokenizerBase) -> None:
+    tokens = straddling.encode("ééé")
+    assert len(tokens) == 4
+    assert pieces_of(straddling, tokens) == ["", "é", "é", "é", ""]
 
 
 def test_any_mixture_of_words_and_characters_survives(tokenizer: PreTrainedTokenizerBase) -> None:

@@ -149,6 +149,7 @@ def test_members_are_trained_side_by_side_from_different_seeds(measured):
     first, second = (models.bank.state_of(name) for name in ("five", "five 2"))
     assert not any(torch.equal(first[key], second[key]) for key in first)
     alone = train_rewards(place / "base", place / "pairs", place / "alone", **settings)
-    assert set(alone["five"]) == {*metrics["five"]["members"][0], "train_pairs", "held_out_pairs", "seconds"} - {"zero"}
+    further = {"scale", "train_pairs", "held_out_pairs", "seconds"}
+    assert set(alone["five"]) == {*metrics["five"]["members"][0], *further} - {"zero"}
     again = RewardModels.load(place / "alone", tiny_base().float()).bank.state_of("five")
     assert all(torch.equal(first[key], again[key]) for key in first)

@@ -194,6 +194,6 @@ def test_answers_to_other_numbers_are_not_taken_for_these(mixture: Mixture, prom
     before = written(mixture, prompts, output)
     other = [{**line, "weights": {"friendly": 1}} if number == 1 else line for number, line in enumerate(LINES)]
     prompts.write_text("\n".join(json.dumps(line) for line in other))
-    with pytest.raises(ValueError, match="line 2 of .* must answer line 2 of the prompts"):
+    with pytest.raises(ValueError, match=r"line 2 of .* must answer line 2 of the prompts"):
         written(mixture, prompts, output)
     assert [json.loads(line) for line in output.read_text(encoding="utf-8").split("\n")[:-1]] == before

@@ -30,7 +30,7 @@ def root(tmp_path, monkeypatch):
 
 def test_a_chain_that_was_stopped_goes_on_where_it_stopped_and_ends_with_a_table(root, capsys):
     (root / "broken").touch()
-    with pytest.raises(SystemExit, match="the stage 'second' must write .*bundle/second, it ended without"):
+    with pytest.raises(SystemExit, match=r"the stage 'second' must write .*bundle/second, it ended without"):
         reproduce(root=root, ship=root / "shipped")
     assert not (root / "shipped").exists()
     (root / "broken").unlink()

@@ -3,6 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import Tensor
 
 from comparison.bench.measure import Bench, Effort, caches_of, rows_of
 from comparison.bench.memory import cached_bytes
@@ -50,6 +51,7 @@ def test_a_cell_has_better_rows_after_every_round(servers, small, phase):
     found = list(small.cell([servers[name] for name in names], phase, 1))
     assert [rows[0]["rounds"] for rows in found] == [1, 2, 3, 4]
     assert [row["name"] for row in found[-1]] == list(names)
+    assert [len(row["each_round"]) for row in found[-1]] == [4, 4, 4, 3]  # rivals stop after three
     assert all(row["ms_per_token"] > 0 and row["peak_bytes"] > 0 for row in found[-1])
 
 
@@ -100,23 +102,39 @@ def test_another_way_that_is_too_slow_is_left_out_of_the_cell_and_ours_never(ser
     assert small.left_out == []
 
 
-def read_by(contestant, turns):
-    """The lengths of what a contestant's server is given."""
-    lengths, server = [], contestant.server
+def shape(tokens):
+    return tuple(tokens.shape)
+
+
+def read_by(contestant, turns, told=shape):
+    """What a contestant's server is given."""
+    given, server = [], contestant.server
     step = server.step
-    server.step = lambda state, tokens: (lengths.append(tuple(tokens.shape)), step(state, tokens))[1]
+    server.step = lambda state, tokens: (given.append(told(tokens)), step(state, tokens))[1]
     try:
         for _ in range(turns):
             contestant.turn()
     finally:
         del server.step
-    return lengths
+    return given
 
 
 def test_prefill_reads_whole_prompts_and_decode_one_token_of_each_request(servers, small):
     assert read_by(small.contestant(servers["bank"], "prefill", 3), 2) == [(3, 6), (3, 6)]
     small.contestant(servers["bank"], "decode", 3).turn()
     assert read_by(small.contestant(servers["bank"], "decode", 3), 3) == [(3, 1)] * 3
+
+
+def test_a_bare_pass_reads_what_the_loop_would_have_it_read(servers, small):
+    bare = small.contestant(servers["bank-pass"], "decode", 2)
+    looped = replace(bare, bare=False)
+    assert bare.bare
+    for contestant in (bare, looped):
+        contestant.turn()  # the first one also reads the prompt
+    tokens = [read_by(contestant, 3, Tensor.tolist) for contestant in (bare, looped)]
+    assert tokens[0] == tokens[1]
+    assert bare._loop.__name__ == "steps"
+    assert not small.contestant(servers["bank"], "decode", 2).bare
 
 
 def test_decoding_goes_on_where_the_prompt_ended(servers, small):

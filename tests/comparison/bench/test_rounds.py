@@ -31,6 +31,13 @@ def test_everybody_runs_once_in_every_round_in_the_same_order():
     assert found == [{"a": 1.0, "b": 2.0, "c": 4.0}] * 4
 
 
+def test_some_run_in_the_first_three_rounds_only():
+    clock = Clock()
+    found = list(rounds(runs(clock, a=1.0, b=2.0), most=5, seconds=1000, clock=clock, few=["b"]))
+    assert "".join(clock.order) == "abababaa"
+    assert [set(each) for each in found] == [{"a", "b"}] * 3 + [{"a"}] * 2
+
+
 def test_no_round_starts_after_the_time_is_up():
     clock = Clock()
     assert len(list(rounds(runs(clock, a=1.0, b=1.0), most=50, seconds=9, clock=clock))) == 5

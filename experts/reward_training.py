@@ -14,7 +14,7 @@ import json
 import multiprocessing
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from queue import Queue
@@ -27,12 +27,11 @@ from jsonargparse import ArgumentParser
 from peft import LoraConfig, PeftModel, TaskType
 from rich.console import Console
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import AutoModelForCausalLM, TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import RewardConfig, RewardTrainer
 
-from experts.compiling import can_compile
 from experts.ensemble import ENSEMBLE_FILE, member_folder
 from experts.labelled_pairs import most_pairs_first, read_split
 from experts.names import listed
@@ -66,7 +65,6 @@ def train_reward(
     centering: float = 0.01,
     seed: int = 0,
     evidence: bool = True,
-    compile: bool = False,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> dict[str, float]:
     """Accuracy, calibration error and seconds of a reward model trained from `base` and saved in `output`.
@@ -84,7 +82,6 @@ def train_reward(
         centering: weight of the squared sum of the two scores (arXiv 2312.09244, eq. 2): scores stay near zero.
         seed: for the head, the adapter and the order of the pairs.
         evidence: whether the head reads evidence gathered over all tokens, not the last state alone (`readout`).
-        compile: fuse the trunk's passes with `torch.compile`.
         callbacks: told about every step.
 
     Raises:
@@ -103,8 +100,6 @@ def train_reward(
     )
     for noisy in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(noisy)
-    if compile:
-        _fuse_trunk(trainer)
     trainer.train()
     margins = held_out_margins(trainer, tokenize_pairs(held_out, tokenizer))
     scale = fitted_scale(margins)
@@ -115,14 +110,6 @@ def train_reward(
 def _evidence_classifier(base: str | Path, seed: int) -> EvidenceClassifier:
     torch.manual_seed(seed)
     return EvidenceClassifier(AutoModelForCausalLM.from_pretrained(base))
-
-
-def _fuse_trunk(trainer: RewardTrainer) -> None:
-    """Makes a few kernels of the trunk's passes, for texts of any length."""
-    assert isinstance(trainer.model, PeftModel)
-    trunk = trainer.model.get_base_model().base_model
-    assert isinstance(trunk, nn.Module)
-    trunk.compile(dynamic=True)
 
 
 def _save_adapter(trainer: RewardTrainer, output: Path, scale: float) -> None:
@@ -183,7 +170,10 @@ def _train_in_worker(
     output: Path,
     seed: int,
     queue: "Queue[Report]",
-    settings: Mapping[str, Any],
+    epochs: float,
+    learning_rate: float,
+    batch_size: int,
+    evidence: bool,
 ) -> dict[str, float]:
     torch.set_num_threads(1)
     datasets.disable_progress_bars()
@@ -194,9 +184,12 @@ def _train_in_worker(
         base,
         *read_split(pairs, name),
         output,
+        learning_rate=learning_rate,
+        epochs=epochs,
+        batch_size=batch_size,
         seed=seed,
+        evidence=evidence,
         callbacks=[StepReport(label, queue)],
-        **settings,
     )
 
 
@@ -211,7 +204,6 @@ def train_rewards(
     batch_size: int = 32,
     seed: int = 0,
     evidence: bool = True,
-    compile: bool = False,
     members: int = 1,
 ) -> dict[str, dict[str, Any]]:
     """Metrics by name of reward models trained side by side, each in a process with one thread; finished ones are kept.
@@ -230,7 +222,6 @@ def train_rewards(
         batch_size: pairs in a step.
         seed: the same for every model; further members of an ensemble take the seeds after it.
         evidence: whether heads read evidence gathered over all tokens, not the last state alone (`readout`).
-        compile: fuse the trunk's passes with `torch.compile`, for thousands of pairs; plain passes without a compiler.
         members: reward models per name, trained from different seeds; several make an ensemble (`ensemble`).
 
     Raises:
@@ -244,8 +235,7 @@ def train_rewards(
     models = [(name, number) for number in range(1, members + 1) for name in names]
     todo = [model for model in models if not (member_folder(output / model[0], model[1]) / METRICS_FILE).exists()]
     if todo:
-        settings = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size}
-        settings |= {"evidence": evidence, "compile": compile and can_compile()}
+        settings = epochs, learning_rate, batch_size, evidence
         _train_side_by_side(todo, base, pairs, output, workers, seed, settings)
     metrics = {name: _metrics_of(name, base, pairs, output, members) for name in names}
     (output / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n")
@@ -270,9 +260,9 @@ def _train_side_by_side(
     output: Path,
     workers: int,
     seed: int,
-    settings: Mapping[str, Any],
+    settings: tuple[float, float, int, bool],
 ) -> None:
-    """Trains the models, each a name with the number of a member; settings are those of `train_reward`."""
+    """Trains the models, each a name with the number of a member."""
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager, ProcessPoolExecutor(workers, mp_context=context) as pool:
         queue: Queue[Report] = manager.Queue()
@@ -280,7 +270,7 @@ def _train_side_by_side(
         for name, number in models:
             label = name if number == 1 else f"{name} {number}"
             places = name, base, pairs, member_folder(output / name, number)
-            futures[label] = pool.submit(_train_in_worker, label, *places, seed + number - 1, queue, settings)
+            futures[label] = pool.submit(_train_in_worker, label, *places, seed + number - 1, queue, *settings)
         show_progress(futures, queue)
 
 

@@ -14,12 +14,12 @@ import torch
 from datasets import Dataset, concatenate_datasets
 from jsonargparse import auto_cli
 from torch import Tensor, nn
+from torch._dynamo.exc import BackendCompilerFailed
 from torch.nn.functional import cross_entropy, linear
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase, default_data_collator
 from transformers.trainer_utils import get_last_checkpoint
 from trl import SFTConfig, SFTTrainer
 
-from experts.compiling import can_compile
 from experts.miniature.corpus import dialogues
 from experts.miniature.optimiser import muon_with_adamw
 from experts.miniature.packing import IGNORED, packed
@@ -81,6 +81,15 @@ def fuse(trainer: LearnedTokenTrainer, model: LlamaForCausalLM) -> None:
     model.set_attn_implementation("eager")
     cast(nn.Module, model.model).compile(dynamic=False)
     trainer.loss_of_tokens = torch.compile(token_loss, dynamic=True)
+
+
+def can_compile() -> bool:
+    """Whether this machine has what `torch.compile` needs, a C++ compiler above all."""
+    try:
+        torch.compile(torch.neg)(torch.ones(1))
+    except BackendCompilerFailed:
+        return False
+    return True
 
 
 def training_rows(tokenizer: PreTrainedTokenizerBase, count: int, *, seed: int) -> Dataset:

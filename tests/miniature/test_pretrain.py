@@ -9,11 +9,10 @@ import torch
 from transformers import LlamaForCausalLM, default_data_collator
 from trl import SFTTrainer
 
-from experts.compiling import can_compile
 from experts.miniature.corpus import dialogues
 from experts.miniature.optimiser import muon_with_adamw
 from experts.miniature.packing import IGNORED
-from experts.miniature.pretrain import LearnedTokenTrainer, base_config, fuse, sft_arguments, training_rows
+from experts.miniature.pretrain import LearnedTokenTrainer, base_config, can_compile, fuse, sft_arguments, training_rows
 from experts.miniature.tokenizer import train_tokenizer
 
 
@@ -60,7 +59,7 @@ def test_the_compiled_loss_is_the_plain_one(tokenizer, tmp_path):
 
 @pytest.mark.slow  # torch.compile's first call in a process takes ten seconds
 def test_without_a_compiler_nothing_is_compiled(tmp_path):
-    asked = "from experts.compiling import can_compile; print(can_compile())"
+    asked = "from experts.miniature.pretrain import can_compile; print(can_compile())"
     bare = {**os.environ, "PATH": "", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
     said = subprocess.run([sys.executable, "-c", asked], env=bare, capture_output=True, text=True, check=True)
     assert said.stdout == "False\n"

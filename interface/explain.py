@@ -121,7 +121,8 @@ def explain(
     """
     prompt, mask = mixture.encode([conversation])
     tokens = prompt.new_tensor([[token.id for token in response.tokens]])  # (1, n)
-    asked = torch.tensor([[response.asked.get(name, 0.0) for name in mixture.names]], device=prompt.device)  # (1, K)
+    wished = torch.tensor([response.asked.get(name, 0.0) for name in mixture.names], device=prompt.device)  # (K,)
+    asked = mixture.intensities.turned(wished, mixture.names).unsqueeze(0)  # (1, K), as decoding asked the controller
     whole = torch.cat([prompt, tokens], dim=-1)[:, :-1]  # the last token is said, never read
     whole_mask = torch.cat([mask, torch.ones_like(tokens)], dim=-1)[:, :-1]
     reading = mixture.read(whole, whole_mask, asked, logits_to_keep=tokens.shape[1])

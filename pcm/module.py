@@ -28,6 +28,8 @@ from pcm.experience import Experience, Experts, Mixture, Rewards, Rollout, monit
 from pcm.objective import Comparison, objective_named, relative_rewards, utility
 
 QUALITY = "quality"
+AGAINST = -1_000_000
+"""Numbers from here on downwards draw the answers that responses are measured against."""
 
 
 class ControllerTraining(LightningModule):
@@ -38,7 +40,8 @@ class ControllerTraining(LightningModule):
         mixture: draws responses with the controller; its `pcm` is set to it.
         experts: reads finished responses for the passes.
         rewards: the judges.
-        references: gives the judges' scores (P, K + 1) of a base answer to each prompt, `quality` last.
+        references: gives the judges' scores (P, K + 1) of a base answer to each prompt, `quality` last; None measures
+            against an answer of the uniform mixture to the same prompt and wish, drawn anew each time.
         dimensions: the K dimensions, in the experts' order.
         learning_rate: highest rate; warmed up over `warmup` iterations, then a cosine to zero.
         warmup: iterations.
@@ -54,11 +57,13 @@ class ControllerTraining(LightningModule):
         minibatches: optimizer steps in a pass.
         clip: largest norm of a gradient.
         max_new_tokens: most tokens of a response.
+        temperature: of the policy that learns, above 0: responses are drawn at it, and π is softmax(log mixture / T).
+            Where answers will be given at a low one, 1 pays for what only makes the mixture more certain.
         validation_temperature: at which validation decodes.
         seed: of everything drawn here.
 
     Raises:
-        ValueError: if the objective is unknown, or the temperature not above 0.
+        ValueError: if the objective is unknown, or a temperature not above 0.
     """
 
     def __init__(
@@ -67,7 +72,7 @@ class ControllerTraining(LightningModule):
         mixture: Mixture,
         experts: Experts,
         rewards: Rewards,
-        references: Callable[[Sequence[Conversation]], Tensor],
+        references: Callable[[Sequence[Conversation]], Tensor] | None,
         dimensions: tuple[Dimension, ...],
         learning_rate: float = 2e-3,
         warmup: int = 5,
@@ -80,11 +85,13 @@ class ControllerTraining(LightningModule):
         minibatches: int = 4,
         clip: float = 1.0,
         max_new_tokens: int = 96,
+        temperature: float = 1.0,
         validation_temperature: float = 0.5,
         seed: int = 0,
     ) -> None:
-        if not reward_temperature > 0:
-            raise ValueError(f"reward_temperature must be above 0, got {reward_temperature}")
+        for name, value in {"reward_temperature": reward_temperature, "temperature": temperature}.items():
+            if not value > 0:
+                raise ValueError(f"{name} must be above 0, got {value}")
         super().__init__()
         self.automatic_optimization = False
         self.controller = controller
@@ -92,12 +99,13 @@ class ControllerTraining(LightningModule):
         self.frozen = (mixture, experts, rewards)
         mixture.pcm = controller
         self.references, self.dimensions, self.rule = references, dimensions, rule_named(mixture.rule)
+        self.temperature = temperature
         self.names = [*(dimension.name for dimension in dimensions), QUALITY]
         self.objective = objective_named(objective)
         self.learning_rate, self.warmup, self.eta, self.beta = learning_rate, warmup, eta, beta
         self.reward_temperature, self.leniency = reward_temperature, leniency
         self.passes, self.minibatches, self.clip, self.seed = passes, minibatches, clip, seed
-        self.drawing = Sampling(temperature=1.0, max_new_tokens=max_new_tokens)
+        self.drawing = Sampling(temperature=temperature, max_new_tokens=max_new_tokens)
         self.validating = Sampling(temperature=validation_temperature, max_new_tokens=max_new_tokens)
         self.watch = CollapseWatch()
         self.uniform: dict[int, Tensor] = {}  # rewards of the uniform mixture, by validation batch
@@ -120,7 +128,7 @@ class ControllerTraining(LightningModule):
         twice = (input_ids.repeat(2, 1), attention_mask.repeat(2, 1), batch.asked.repeat(2, 1))  # (2P, ...)
         self.controller.eval()
         drawn = self.frozen[0].rollout(*twice, self.drawing, self.pair_generators(batch.number, len(input_ids)))
-        utilities = self.judge(batch, drawn)  # (2P,)
+        utilities = self.judge(batch, drawn, self.beaten(batch))  # (2P,)
         experience = self.experience(*twice, drawn)
         old, divergence, seen = self.look(experience, drawn)
         reward = utilities - self.beta * experience.log_ratio(old, len(drawn.tokens))
@@ -141,11 +149,39 @@ class ControllerTraining(LightningModule):
             places_matter=self.controller.places_matter,
         )
 
-    def judge(self, batch: Batch, drawn: Rollout) -> Tensor:
-        """Gives what each response is worth (S,): r̄_quality · Σ λ_k r̄_k against the base's answer.
+    def judge(self, batch: Batch, drawn: Rollout, beaten: Tensor) -> Tensor:
+        """Gives what each response is worth (S,): r̄_quality · Σ λ_k r̄_k against scores (P, K + 1) to be beaten.
 
-        Only quality and what is asked for are judged, and judges do not hear the words in which a prompt was told what
-        is asked for. `batch` holds the prompts once, `drawn` has S responses to them, round and round.
+        `batch` holds the prompts once, `drawn` has S responses to them, round and round.
+        """
+        times, raw = len(drawn.tokens) // len(batch.conversations), self.scores(batch, drawn)
+        reference = beaten.to(raw).repeat(times, 1)
+        reference[:, -1] -= self.leniency
+        relative = relative_rewards(raw, reference, self.reward_temperature)
+        return utility(relative[:, :-1], relative[:, -1], batch.asked.repeat(times, 1))
+
+    def beaten(self, batch: Batch) -> Tensor:
+        """Gives the scores (P, K + 1) of the answers that responses are measured against."""
+        if self.references is not None:
+            return self.references(batch.conversations)
+        generators = self.generators(AGAINST - batch.number, len(batch.asked))
+        return self.scores(batch, self.drawn_by(None, batch, self.drawing, generators))
+
+    def drawn_by(
+        self, controller: Controller | None, batch: Batch, sampling: Sampling, generators: Sequence[torch.Generator]
+    ) -> Rollout:
+        """Gives a response (P) to each prompt by the mixture with this controller; None is the uniform one."""
+        mixture = self.frozen[0]
+        mixture.pcm = controller
+        try:
+            return mixture.rollout(*mixture.encode(batch.heard), batch.asked, sampling, generators)
+        finally:
+            mixture.pcm = self.controller
+
+    def scores(self, batch: Batch, drawn: Rollout) -> Tensor:
+        """Gives the judges' scores (S, K + 1) of responses, zero for what is not asked for; quality always is.
+
+        Judges do not hear the words in which a prompt was told what is asked for.
 
         Raises:
             ValueError: if a judge gives something that is not a number.
@@ -158,19 +194,21 @@ class ControllerTraining(LightningModule):
         raw = self.frozen[2].score(texts, self.names, needed)
         if not bool(raw.isfinite().all()):
             raise ValueError(f"rewards must be finite, got {int((~raw.isfinite()).sum())} that are not")
-        reference = self.references(batch.conversations).to(raw).repeat(times, 1)
-        reference[:, -1] -= self.leniency
-        relative = relative_rewards(raw, reference, self.reward_temperature)
-        return utility(relative[:, :-1], relative[:, -1], asked)
+        return raw
 
     @torch.no_grad()
     def look(self, experience: Experience, drawn: Rollout) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """Gives log π_t of each token (N,), KL(mixture‖base) of each response in nats (S,), and what to monitor."""
-        logprobs, log_weights = experience.mixed(self.rule, self.controller)
-        chosen = experience.chosen(logprobs)
-        seen = monitors(experience, log_weights, logprobs, self.rule, self.names[:-1])
-        seen["rollout/gap"] = (chosen - drawn.logprobs[drawn.mask.bool()]).abs().max()  # decoding against reading
-        return chosen, experience.divergence(logprobs, len(drawn.tokens)), seen
+        """Gives log π_t of each token (N,), KL(π_t‖base) of each response in nats (S,), and what to monitor."""
+        mixed, log_weights = experience.mixed(self.rule, self.controller)
+        logprobs = self.policy(mixed)
+        seen = monitors(experience, log_weights, mixed, self.rule, self.names[:-1])
+        drift = experience.chosen(mixed) - drawn.logprobs[drawn.mask.bool()]
+        seen["rollout/gap"] = drift.abs().max()  # decoding against reading
+        return experience.chosen(logprobs), experience.divergence(logprobs, len(drawn.tokens)), seen
+
+    def policy(self, mixed: Tensor) -> Tensor:
+        """Gives ln π (N, V) of the policy that learns from the mixture's log-probabilities: mixed first, then tempered."""
+        return mixed if self.temperature == 1.0 else (mixed / self.temperature).log_softmax(-1)
 
     def learn(self, experience: Experience, old: Tensor, reward: Tensor, number: int) -> Tensor:
         """Takes the passes' optimizer steps and gives their losses.
@@ -201,9 +239,9 @@ class ControllerTraining(LightningModule):
         wanted = torch.zeros_like(reward, dtype=torch.bool)
         wanted[first], wanted[second] = True, True
         part = experience.only(wanted)
-        logprobs, _ = part.mixed(self.rule, self.controller)
-        known = old[wanted[experience.response]]
-        return self.objective(Comparison(part.chosen(logprobs), known, part.response, reward, first, second), self.eta)
+        mixed, _ = part.mixed(self.rule, self.controller)
+        known, new = old[wanted[experience.response]], part.chosen(self.policy(mixed))
+        return self.objective(Comparison(new, known, part.response, reward, first, second), self.eta)
 
     def log_iteration(
         self, losses: Tensor, utilities: Tensor, divergence: Tensor, drawn: Rollout, seen: dict[str, Tensor]
@@ -224,18 +262,12 @@ class ControllerTraining(LightningModule):
     @torch.no_grad()
     def rewards(self, batch: Batch, controller: Controller | None) -> Tensor:
         """Gives the rewards of the mixture's responses (P,), KL paid, with this controller (None: uniform)."""
-        mixture = self.frozen[0]
-        prompts = mixture.encode(batch.heard)
-        mixture.pcm = controller
-        try:
-            generators = self.generators(-1 - batch.number, len(batch.asked))
-            drawn = mixture.rollout(*prompts, batch.asked, self.validating, generators)
-        finally:
-            mixture.pcm = self.controller
-        experience = self.experience(*prompts, batch.asked, drawn)
+        generators = self.generators(-1 - batch.number, len(batch.asked))
+        drawn = self.drawn_by(controller, batch, self.validating, generators)
+        experience = self.experience(*self.frozen[0].encode(batch.heard), batch.asked, drawn)
         logprobs, _ = experience.mixed(self.rule, controller)
         divergence = experience.divergence(logprobs, len(batch.asked))
-        return self.judge(batch, drawn) - self.beta * divergence
+        return self.judge(batch, drawn, self.beaten(batch)) - self.beta * divergence
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Decodes a validation batch, with the same random numbers every time; the uniform mixture once only."""

@@ -65,6 +65,7 @@ def training(
     train: str,
     validation: str,
     references: str | None = None,
+    against: Literal["base", "uniform"] = "base",
     rule: str = "anchored",
     width: int = 64,
     max_gate: float = 3.0,
@@ -80,6 +81,8 @@ def training(
         train: JSONL of the training prompts.
         validation: JSONL of the validation prompts.
         references: file that keeps the base's answers and their scores between runs; None makes them anew.
+        against: whose answer to the same prompt rewards are measured against: the base's, or the uniform mixture's to
+            the same wish, near which a chance of beating it tells better answers of good ones apart.
         rule: mixing rule to train for.
         width: of the inner layers of the form `shared`.
         max_gate: largest weight of one expert under `anchored`, in the form `shared`.
@@ -98,12 +101,14 @@ def training(
     names = [*mixture.names, QUALITY]
     base, _ = bundles.read_base(folder, bundles.read_manifest(folder), torch.float32)
     rewards = RewardModels.load(folder / "rewards", base, names).eval()
-    conversations = [*read_prompts(train), *read_prompts(validation)]
-    found = reference_answers(mixture, rewards, conversations, references, max_new_tokens)
+    scores = None
+    if against == "base":
+        conversations = [*read_prompts(train), *read_prompts(validation)]
+        found = reference_answers(mixture, rewards, conversations, references, max_new_tokens)
+        scores = ReferenceScores(conversations, found.scores)
     mixture.pcm = mixture.gate = mixture.cap = None  # a cap is the deployer's: `save_best` puts it back
     mixture.intensities = Intensities()  # those of another controller
     controller = fresh_controller(mixture, form, trunk, width, rule, max_gate)
-    scores = ReferenceScores(conversations, found.scores)
     return ControllerTraining(
         controller,
         mixture,
@@ -186,6 +191,7 @@ def save_best(model: ControllerTraining, checkpoint: str, config: Any) -> None:
     source = Path(config.model.bundle)
     mixture.cap = bundles.read_manifest(source).cap
     settings = {name: value for name, value in vars(config.model).items() if isinstance(value, int | float)}
+    settings |= {name: config.model[name] for name in ("against", "form", "objective")}
     provenance = {**bundles.read_manifest(source).provenance, "pcm": {**settings, "rule": mixture.rule}}
     mixture.save(config.output, provenance, rewards=source / "rewards")
 

@@ -1,8 +1,7 @@
 """Engines: what computes a model's layers, the same for a soup and for a bank, so that each is timed at its best.
 
     eager      torch as it is
-    packed     oneDNN's own layout of every weight, made once; CPU only. Dense weights are reordered in every call, and
-               in bfloat16 that takes longer than the product
+    packed     oneDNN's own layout of every weight, made once (`experts.packed`); CPU only
     compiled   torch.compile of the feed-forward blocks. Whole models are not compiled: a bank catches hidden states
                with a hook that is new in every pass, and graphs of 30 layers take longer than the benchmark
     int8       8-bit weights by torchao, if that is installed
@@ -16,41 +15,10 @@ from importlib.util import find_spec
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel
 
-
-class PackedLinear(nn.Linear):
-    """A linear layer without bias whose weight lies in oneDNN's layout.
-
-    It stays an `nn.Linear`, so that adapters recognise it; its dense weight is empty.
-
-    Args:
-        dense: The layer whose weight is packed.
-
-    Raises:
-        ValueError: If the layer has a bias.
-    """
-
-    packed: Tensor
-
-    def __init__(self, dense: nn.Linear) -> None:
-        super().__init__(dense.in_features, dense.out_features, bias=False, device="meta")
-        if dense.bias is not None:
-            raise ValueError(f"a packed layer must have no bias, got one of {tuple(dense.bias.shape)}")
-        self.weight = nn.Parameter(dense.weight.new_empty(0), requires_grad=False)
-        self.register_buffer("packed", torch.ops.mkldnn._reorder_linear_weight(dense.weight.detach()))
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Gives inputs (..., in) times the weight, (..., out)."""
-        return torch.ops.mkldnn._linear_pointwise(inputs, self.packed, None, "none", [], "")
-
-
-def packed(model: PreTrainedModel) -> None:
-    """Packs every linear layer of a model, the head included."""
-    for name, module in list(model.named_modules()):
-        if isinstance(module, nn.Linear):
-            model.set_submodule(name, PackedLinear(module))
+from experts.packed import pack, require_packable
 
 
 def int8(model: PreTrainedModel) -> None:
@@ -85,7 +53,7 @@ class Engine:
     """
 
     name: str
-    weights: Callable[[PreTrainedModel], None] = unchanged
+    weights: Callable[[PreTrainedModel], object] = unchanged
     code: Callable[[PreTrainedModel], None] = unchanged
 
 
@@ -93,7 +61,7 @@ ENGINES: Mapping[str, Engine] = {
     engine.name: engine
     for engine in (
         Engine("eager"),
-        Engine("packed", weights=packed),
+        Engine("packed", weights=pack),
         Engine("compiled", code=compiled),
         Engine("int8", weights=int8),
     )
@@ -108,8 +76,8 @@ def engine_named(name: str, device: torch.device, dtype: torch.dtype) -> Engine:
     """
     if name not in ENGINES:
         raise ValueError(f"an engine must be one of {', '.join(ENGINES)}, got {name!r}")
-    if name == "packed" and (device.type != "cpu" or dtype not in (torch.float32, torch.bfloat16)):
-        raise ValueError(f"packed weights need a CPU and float32 or bfloat16, got {device.type} and {dtype}")
+    if name == "packed":
+        require_packable(device, dtype)
     if name == "int8" and find_spec("torchao") is None:
         raise ValueError("8-bit weights need torchao, got none: pip install torchao")
     return ENGINES[name]

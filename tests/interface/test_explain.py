@@ -11,6 +11,7 @@ from decoding.sampling import Sampling
 from interface.answer import Settings, answer
 from interface.explain import END, Change, Explanation, Part, Span, explain
 from mixture import Mixture
+from pcm.intensity.curves import Intensities
 
 CONVERSATION = [{"role": "user", "content": "What is a volcano?"}]
 ASKED = {"friendly": 1.0, "concise": 0.5}
@@ -25,7 +26,8 @@ def explained(mixture: Mixture, asked: dict[str, float], sampling: Sampling) -> 
 def forced(mixture: Mixture, asked: dict[str, float], tokens: list[int], sampling: Sampling) -> list[int]:
     """What the mixture says step by step when another answer's tokens are put into its mouth."""
     prompt, mask = mixture.encode([CONVERSATION])
-    row = torch.tensor([[asked.get(name, 0.0) for name in mixture.names]])
+    wished = torch.tensor([asked.get(name, 0.0) for name in mixture.names])
+    row = mixture.intensities.turned(wished, mixture.names).unsqueeze(0)
     state, read, history, said = mixture.start(mask, row), prompt, History.of(prompt, mask), []
     groups = grouped([sampling], [torch.Generator().manual_seed(SEED)], mixture.stop_ids, mixture.tokenizer)
     for token in tokens:
@@ -35,12 +37,13 @@ def forced(mixture: Mixture, asked: dict[str, float], tokens: list[int], samplin
     return said
 
 
+@pytest.mark.parametrize("curves", [{}, {"concise": (0.0, 0.06, 1.0)}], ids=["", "half a wish is asked for little"])
 @pytest.mark.parametrize("rule", ["anchored", "probability"])
 @pytest.mark.parametrize("sampling", [Sampling(0.0, max_new_tokens=10), Sampling(1.0, 0, 0.9, 10, 0.0, 1.2)])
 def test_the_tokens_without_an_expert_are_those_of_the_mixture_not_asked_for_it(
-    mixture: Mixture, rule: str, sampling: Sampling
+    mixture: Mixture, rule: str, sampling: Sampling, curves: dict[str, tuple[float, ...]]
 ) -> None:
-    mixture.rule = rule
+    mixture.rule, mixture.intensities = rule, Intensities(curves)
     response, explanation = explained(mixture, ASKED, sampling)
     ids = [token.id for token in response.tokens]
     assert forced(mixture, ASKED, ids, sampling) == ids

@@ -25,7 +25,7 @@ from pcm.controller import Controller
 from pcm.data import Batch, Conversation, PromptsAndPreferences
 from pcm.experience import monitors, read_responses
 from pcm.model import PreferenceControlModel
-from pcm.module import ControllerTraining, half_width
+from pcm.module import AGAINST, ControllerTraining, half_width
 from pcm.objective import OBJECTIVES
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -192,12 +192,13 @@ def test_an_answer_as_far_behind_the_base_as_it_may_be_loses_half_of_its_worth(m
     module.references = lambda conversations: torch.tensor([[0.0, 0.0, 0.0, 2.0]]).repeat(len(conversations), 1)
     module.frozen[2].score = lambda *_: torch.tensor([[200.0, 200.0, 200.0, 0.5]]).repeat(3, 1)  # type: ignore[method-assign]
     drawn = mixture.rollout(*mixture.encode(PROMPTS), ASKED, module.drawing, module.generators(0, len(PROMPTS)))
-    torch.testing.assert_close(module.judge(batch(), drawn).double(), ASKED.sum(-1) / 2)
+    torch.testing.assert_close(module.judge(batch(), drawn, module.beaten(batch())).double(), ASKED.sum(-1) / 2)
 
 
-def test_scores_are_divided_by_something(mixture):
-    with pytest.raises(ValueError, match="reward_temperature must be above 0, got 0"):
-        training(mixture, reward_temperature=0)
+@pytest.mark.parametrize("name", ["reward_temperature", "temperature"])
+def test_temperatures_are_above_zero(mixture, name):
+    with pytest.raises(ValueError, match=f"^{name} must be above 0, got 0"):
+        training(mixture, **{name: 0})
 
 
 def test_judges_do_not_hear_what_the_mixture_is_told(mixture):
@@ -206,8 +207,41 @@ def test_judges_do_not_hear_what_the_mixture_is_told(mixture):
     heard = mixture.encode(told.heard)
     assert heard[0].shape[1] > mixture.encode(PROMPTS)[0].shape[1]
     drawn = mixture.rollout(*heard, ASKED, module.drawing, module.generators(0, len(PROMPTS)))
-    assert torch.equal(module.judge(told, drawn), module.judge(plain, drawn))
+    worth = [module.judge(one, drawn, module.beaten(one)) for one in (told, plain)]
+    assert torch.equal(*worth)
     assert not torch.equal(module.rewards(told, None), module.rewards(plain, None))
+
+
+def test_responses_can_be_measured_against_what_the_uniform_mixture_answers_to_the_same_wish(mixture):
+    module = training(mixture)
+    module.references = None
+    torch.nn.init.normal_(module.controller.score.weight, std=3.0)
+    beaten = module.beaten(batch())
+    mixture.pcm = None
+    generators = module.generators(AGAINST, len(PROMPTS))
+    drawn = mixture.rollout(*mixture.encode(PROMPTS), ASKED, module.drawing, generators)
+    assert torch.equal(beaten, module.scores(batch(), drawn))
+    torch.testing.assert_close(module.judge(batch(), drawn, beaten).double(), ASKED.sum(-1) / 4)  # half of half of it
+    module.beaten(batch())
+    assert mixture.pcm is module.controller
+
+
+def test_a_policy_at_a_temperature_is_mixed_first_and_tempered_after(mixture):
+    module = training(mixture, temperature=0.5)
+    input_ids, attention_mask = mixture.encode(PROMPTS)
+    drawn = mixture.rollout(input_ids, attention_mask, ASKED, module.drawing, module.generators(0, 3))
+    assert module.drawing.temperature == 0.5
+    experience = module.experience(input_ids, attention_mask, ASKED, drawn)
+    old, divergence, seen = module.look(experience, drawn)
+    mixed, _ = experience.mixed(rule_named("anchored"), module.controller)
+    weights = mixed.exp() ** 2
+    expected = (weights / weights.sum(-1, keepdim=True)).log()
+    torch.testing.assert_close(old, experience.chosen(expected))
+    torch.testing.assert_close(divergence, experience.divergence(expected, 3))
+    assert float(seen["rollout/gap"]) < 1e-6
+    reward, first = torch.tensor([1.0, 0.0, 0.0]).double(), torch.tensor([0])
+    loss = module.loss(experience, old, reward, first, first + 1)
+    torch.testing.assert_close(loss, torch.tensor(module.eta**2).double())  # nothing has moved yet
 
 
 def test_the_uniform_mixture_is_measured_without_the_controller_which_comes_back(mixture):

@@ -1,8 +1,7 @@
 import pytest
 import torch
-from torch import nn
 
-from comparison.bench.engines import ENGINES, PackedLinear, engine_named
+from comparison.bench.engines import ENGINES, engine_named
 from comparison.bench.lineup import Material, Shelf
 
 CPU = torch.device("cpu")
@@ -39,19 +38,6 @@ def test_eight_bits_come_close(single):
     for name in ("soup", "floor", "bank"):
         torch.testing.assert_close(found[name], expected[name], atol=2e-2, rtol=0)
         assert not torch.equal(found[name][0], expected[name][0])
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_packed_layer_keeps_widths_and_lets_its_dense_weight_go(dtype):
-    dense = nn.Linear(24, 40, bias=False, dtype=dtype)
-    packed, inputs = PackedLinear(dense), torch.randn(3, 2, 24, dtype=dtype)
-    assert (packed.in_features, packed.out_features, packed.weight.numel()) == (24, 40, 0)
-    torch.testing.assert_close(packed(inputs), dense(inputs))
-
-
-def test_a_layer_with_a_bias_is_not_packed():
-    with pytest.raises(ValueError, match=r"must have no bias, got one of \(5,\)"):
-        PackedLinear(nn.Linear(4, 5))
 
 
 def test_an_engine_that_cannot_run_is_refused():

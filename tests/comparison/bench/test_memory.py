@@ -2,8 +2,8 @@ import torch
 from torch import nn
 from transformers import DynamicCache
 
-from comparison.bench.engines import PackedLinear
 from comparison.bench.memory import bytes_of, cached_bytes, growth, highest, no_room
+from experts.packed import PackedLinear
 
 CPU = torch.device("cpu")
 

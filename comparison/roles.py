@@ -79,11 +79,11 @@ def learned_scorer(case: Case, output: Path, max_new_tokens: int) -> LearnedScor
     trunk, _ = bundles.read_base(folder, bundles.read_manifest(folder), torch.float32)
     rewards = RewardModels.load(case.rewards, trunk, [*mixture.names, QUALITY]).eval()
     prompts = encode_prompts(mixture.tokenizer, [one.messages for one in case.everything])
-    made_from = fingerprint(mixture.bank, rewards, prompts, 0)
+    end_id, pad_id = mixture.tokenizer.eos_token_id, mixture.tokenizer.pad_token_id
+    made_from = fingerprint(mixture.bank, rewards, prompts, 0, max_new_tokens, end_id)
     path = output / f"references-{drawn(made_from):014x}.safetensors"
     found = load_references(path, made_from)
     if found is None:
-        end_id, pad_id = mixture.tokenizer.eos_token_id, mixture.tokenizer.pad_token_id
         found = sample_references(
             mixture.bank, rewards, prompts, end_id=end_id, pad_id=pad_id, max_new_tokens=max_new_tokens
         )

@@ -45,7 +45,7 @@ class LastCheckpoint(Callback):
         if trainer.is_global_zero:
             with unfinished.open("rb") as written:
                 os.fsync(written.fileno())
-            if self.path.exists():
+            if self.path.exists() and damage(self.path) is None:  # else the one before it is the whole one
                 self.path.replace(self.path.with_name(PREVIOUS))
             unfinished.replace(self.path)
 
@@ -58,6 +58,19 @@ def damage(path: Path) -> str | None:
     except (BadZipFile, OSError) as problem:
         return str(problem)
     return None if broken is None else f"{broken} does not fit its checksum"
+
+
+def remaining(folder: Path, names: Sequence[str]) -> list[str]:
+    """Those of the experts that are still to be trained: all, where their training was interrupted or nothing is there.
+
+    Args:
+        folder: where checkpoints and finished experts lie.
+        names: the experts that shall be there in the end.
+    """
+    missing = [name for name in names if not _is_written(folder, name)]
+    whole = (path for path in (folder / LAST, folder / PREVIOUS) if path.exists() and damage(path) is None)
+    trained = next((_trained(path) for path in whole), [])
+    return list(names) if missing and trained == list(names) else missing
 
 
 def newest_whole(folder: Path, names: Sequence[str], console: Console | None = None) -> Path | None:
@@ -81,10 +94,10 @@ def newest_whole(folder: Path, names: Sequence[str], console: Console | None = N
             damaged[path] = trouble
             (console or Console()).print(f"{path} is damaged and not used: {trouble}", soft_wrap=True)
             continue
-        trained = torch.load(path, map_location="cpu", weights_only=True)["experts"]
+        trained = _trained(path)
         if trained == list(names):
             return path
-        if missing := [name for name in trained if not (folder / name / CONFIG_FILE).exists()]:
+        if missing := [name for name in trained if not _is_written(folder, name)]:
             raise ValueError(
                 f"{folder} must hold no unfinished training of other experts, got one of {trained} that has not "
                 f"written {missing}: finish it, or name another output"
@@ -92,3 +105,13 @@ def newest_whole(folder: Path, names: Sequence[str], console: Console | None = N
     if damaged:
         raise ValueError(f"a checkpoint must be whole, got damage in {[*map(str, damaged)]}; remove them to start anew")
     return None
+
+
+def _trained(checkpoint: Path) -> list[str]:
+    """The experts that a checkpoint is of."""
+    return list(torch.load(checkpoint, map_location="cpu", weights_only=True)["experts"])
+
+
+def _is_written(folder: Path, name: str) -> bool:
+    """Whether an expert is finished."""
+    return (folder / name / CONFIG_FILE).exists()

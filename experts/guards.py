@@ -58,7 +58,7 @@ class Guards(Callback):
             names: of the experts.
             patience: updates in a row in which a sign must show; the start is measured over as many.
             shortest: tokens; answers none of which is longer are a sign, the end counted.
-            largest_drop: of an expert's own mean reward, a chance between 0 and 1, below its start.
+            largest_drop: of an expert's own mean reward or quality, chances between 0 and 1, below their start.
             least_entropy: mean nats of the next-token distributions.
 
         Raises:
@@ -69,6 +69,7 @@ class Guards(Callback):
         self.names, self.patience = names, patience
         self.shortest, self.largest_drop, self.least_entropy = shortest, largest_drop, least_entropy
         self.first_rewards: list[list[float]] = []
+        self.first_qualities: list[list[float]] = []
         self.signs: Counter[str] = Counter()
 
     @property
@@ -86,7 +87,7 @@ class Guards(Callback):
         """Counts the signs of one update.
 
         Args:
-            metrics: `reward`, `kl`, `entropy` and whatever else, `(K,)` each.
+            metrics: `reward`, `quality` (NaN where nothing judges it), `kl`, `entropy` and whatever else, `(K,)` each.
             answers: what the experts answered.
             update: which update it is, counted from one.
 
@@ -97,6 +98,7 @@ class Guards(Callback):
             require_finite(what, metrics[what], self.names, update)
         if len(self.first_rewards) < self.patience:
             self.first_rewards.append(metrics["reward"].tolist())
+            self.first_qualities.append(metrics["quality"].tolist())
         for number, name in enumerate(self.names):
             for sign, advice in self._signs(number, metrics, answers):
                 self.signs[f"{name}/{sign}"] += 1
@@ -108,8 +110,10 @@ class Guards(Callback):
 
     def _signs(self, number: int, metrics: dict[str, Tensor], answers: Answers) -> list[tuple[str, str]]:
         """The signs that an expert shows, each with what was seen and what to change."""
-        reward, entropy = float(metrics["reward"][number]), float(metrics["entropy"][number])
-        start = sum(rewards[number] for rewards in self.first_rewards) / len(self.first_rewards)
+        reward, quality, entropy = (float(metrics[name][number]) for name in ("reward", "quality", "entropy"))
+        start, first_quality = (
+            sum(update[number] for update in first) / len(first) for first in (self.first_rewards, self.first_qualities)
+        )
         longest = int(answers.lengths[answers.experts == number].max())
         seen = []
         if longest <= self.shortest:
@@ -118,6 +122,9 @@ class Guards(Callback):
         if reward < start - self.largest_drop:
             told = f"its own reward fell from {start:.2f} to {reward:.2f}; lower ppo.learning_rate"
             seen.append(("worse", f"{told}, or exam.quality_weight if quality outweighs its own reward"))
+        if quality < first_quality - self.largest_drop:  # never, where nothing judges it
+            told = f"its quality fell from {first_quality:.2f} to {quality:.2f}; raise exam.quality_weight"
+            seen.append(("untrue", f"{told} or ppo.kl_coefficient, or lower ppo.learning_rate"))
         if entropy < self.least_entropy:
             told = f"its next token is all but certain, entropy {entropy:.1e} nats; raise ppo.entropy_coefficient"
             seen.append(("certain", f"{told} or ppo.kl_coefficient, or lower ppo.learning_rate"))
@@ -128,11 +135,13 @@ class Guards(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """What was counted, for a checkpoint."""
-        return {"first_rewards": self.first_rewards, "signs": dict(self.signs)}
+        firsts = {"first_rewards": self.first_rewards, "first_qualities": self.first_qualities}
+        return {**firsts, "signs": dict(self.signs)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on counting where a checkpoint was."""
-        self.first_rewards, self.signs = state_dict["first_rewards"], Counter(state_dict["signs"])
+        self.first_rewards, self.first_qualities = state_dict["first_rewards"], state_dict["first_qualities"]
+        self.signs = Counter(state_dict["signs"])
 
 
 def require_finite_parameters(parameters: dict[str, list[torch.nn.Parameter]], update: int) -> None:

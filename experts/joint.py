@@ -100,19 +100,19 @@ class JointPPO(LightningModule):
         self.entropy_coefficient, self.value_coefficient = entropy_coefficient, value_coefficient
         self.clip, self.epochs, self.minibatches, self.parts = clip, epochs, minibatches, parts
         self.learning_rate, self.weight_decay, self.largest_norm = learning_rate, weight_decay, largest_norm
-        self.stop_kl = stop_kl
+        self.stop_kl, self.seed = stop_kl, seed
         steering = {"kl_coefficient": kl_coefficient, "kl_target": kl_target, "kl_rate": kl_rate}
         self.ledger = Ledger(exam, **steering, hold_rate=hold_rate, hold_gain=hold_gain, trace=trace)
-        self._start(seed)
+        self._start()
 
-    def _start(self, seed: int) -> None:
+    def _start(self) -> None:
         """Everything that changes during training beside the adapters."""
         self.automatic_optimization = False
         self.strict_loading = False  # checkpoints hold what is trained, not the frozen base
         self.names, self.count = tuple(self.bank.names), len(self.bank.names)
         base = self.bank.base
         self.values = ValueHeads(base.config.hidden_size, self.count, dtype=base.dtype)
-        self.generators = [torch.Generator().manual_seed(seed ^ zlib.crc32(name.encode())) for name in self.names]
+        self.generators = [torch.Generator().manual_seed(self.seed ^ zlib.crc32(name.encode())) for name in self.names]
         self.updates_done = 0
 
     def training_step(self, prompt_numbers: Tensor) -> dict[str, object]:

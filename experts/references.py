@@ -111,9 +111,12 @@ def _widened(part: References, width: int, pad_id: int) -> References:
     return References(pad(part.tokens, missing, value=pad_id), pad(part.mask, missing), part.scores)
 
 
-def fingerprint(bank: ExpertBank, rewards: Rewards, prompts: Sequence[Tensor], seed: int) -> str:
+def fingerprint(
+    bank: ExpertBank, rewards: Rewards, prompts: Sequence[Tensor], seed: int, max_new_tokens: int, end_id: int
+) -> str:
     """A hash of everything reference answers depend on, so that stale ones are never used."""
-    digest = hashlib.sha256(repr((rewards.names, seed, [prompt.tolist() for prompt in prompts])).encode())
+    told = rewards.names, seed, max_new_tokens, end_id, [prompt.tolist() for prompt in prompts]
+    digest = hashlib.sha256(repr(told).encode())
     digest.update(rewards.version.encode())
     for tensor in (*bank.base.parameters(), *rewards.parameters()):
         digest.update(tensor.detach().cpu().double().sum().numpy().tobytes())

@@ -25,7 +25,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from experts.bank import AdapterConfig, ExpertBank
-from experts.checkpoints import LAST, LastCheckpoint, newest_whole
+from experts.checkpoints import LAST, LastCheckpoint, newest_whole, remaining
 from experts.exam import Exam
 from experts.guards import CollapseError, Guards
 from experts.joint import JointPPO
@@ -116,8 +116,11 @@ def train_experts(
     known = reward_names(rewards)
     aims = chosen(objectives, known, listed(dimensions))
     require_held(held or {}, objectives, known)
-    if all((output / name / "adapter_config.json").exists() for name in aims):
-        Console().print(f"{output} holds all of {', '.join(aims)} already")
+    untrained = remaining(output, list(aims))
+    if there := [name for name in aims if name not in untrained]:
+        Console().print(f"{output} holds {', '.join(there)} already")
+    aims = {name: aims[name] for name in untrained}
+    if not aims:
         return
     tokenizer = AutoTokenizer.from_pretrained(base)
     # Lightning would widen numbers only after it has read a checkpoint, whose last digits would be lost
@@ -160,7 +163,7 @@ def fresh_bank(model: PreTrainedModel, names: list[str], config: AdapterConfig, 
 def fit(trainer: Trainer, module: JointPPO, prompts_per_update: int, output: Path) -> None:
     """Runs the updates that are left, from the last whole checkpoint in `output` if there is one."""
     checkpoint = newest_whole(output, module.names)
-    stream = PromptStream(len(module.exam.prompts), prompts_per_update, module.updates)
+    stream = PromptStream(len(module.exam.prompts), prompts_per_update, module.updates, module.seed)
     try:
         trainer.fit(module, stream, ckpt_path=checkpoint, weights_only=True)
     except CollapseError as collapse:
@@ -207,7 +210,8 @@ def _references(
     max_new_tokens: int,
     seed: int,
 ) -> References:
-    path, made_from = output / "references.safetensors", fingerprint(bank, rewards, prompts, seed)
+    path, drawn = output / "references.safetensors", (seed, max_new_tokens, tokenizer.eos_token_id)
+    made_from = fingerprint(bank, rewards, prompts, *drawn)
     kept = load_references(path, made_from)
     if kept is not None:
         return kept

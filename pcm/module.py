@@ -207,7 +207,7 @@ class ControllerTraining(LightningModule):
         return experience.chosen(logprobs), experience.divergence(logprobs, len(drawn.tokens)), seen
 
     def policy(self, mixed: Tensor) -> Tensor:
-        """Gives ln π (N, V) of the policy that learns from the mixture's log-probabilities: mixed first, then tempered."""
+        """Gives ln π (N, V) of the policy that learns, from the mixture's: mixed first, then tempered."""
         return mixed if self.temperature == 1.0 else (mixed / self.temperature).log_softmax(-1)
 
     def learn(self, experience: Experience, old: Tensor, reward: Tensor, number: int) -> Tensor:

@@ -143,7 +143,7 @@ def reference_answers(
 ) -> References:
     """Gives one base answer to each prompt with its scores, from the file where it holds just these."""
     prompts = encode_prompts(mixture.tokenizer, conversations)
-    made_from = fingerprint(mixture.bank, rewards, prompts, 0)
+    made_from = fingerprint(mixture.bank, rewards, prompts, 0, max_new_tokens, mixture.tokenizer.eos_token_id)
     known = load_references(Path(path), made_from) if path is not None else None
     if known is not None:
         return known

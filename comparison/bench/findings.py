@@ -50,8 +50,9 @@ class Findings:
     profile: list[Row] = field(default_factory=list)
 
     def write(self, path: Path) -> None:
-        """Writes them as JSON."""
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        """Writes them as JSON, one line for each row."""
+        fields = (f"{json.dumps(name)}: {_in_lines(value)}" for name, value in asdict(self).items())
+        path.write_text("{" + ",\n".join(fields) + "}\n", encoding="utf-8")
 
     @classmethod
     def read(cls, path: Path) -> "Findings":
@@ -61,6 +62,13 @@ class Findings:
             FileNotFoundError: If there is nothing.
         """
         return cls(**json.loads(path.read_text(encoding="utf-8")))
+
+
+def _in_lines(value: object) -> str:
+    """A value as JSON, each entry of a list in a line of its own."""
+    if not isinstance(value, list):
+        return json.dumps(value)
+    return "[\n" + ",\n".join(json.dumps(entry) for entry in value) + "]"
 
 
 def machine(device: torch.device) -> dict[str, Any]:

@@ -3,7 +3,7 @@ import torch
 from rich.console import Console
 from tiny_exam import run, tiny_exam
 
-from experts.checkpoints import LAST, PREVIOUS, LastCheckpoint, damage, newest_whole
+from experts.checkpoints import LAST, PREVIOUS, LastCheckpoint, damage, newest_whole, remaining
 from experts.joint import JointPPO
 
 pytestmark = [
@@ -70,11 +70,37 @@ def test_a_kill_between_the_two_renames_leaves_the_one_before(folder):
     assert newest_whole(folder, ["ant"]) is None
 
 
+def test_what_follows_a_damaged_checkpoint_does_not_take_the_place_of_the_whole_one(folder, tmp_path):
+    cut(folder / LAST)
+    run(JointPPO(tiny_exam(("ant",)), updates=1), tmp_path / "run", LastCheckpoint(folder / LAST, every=1))
+    assert damage(folder / LAST) is None
+    assert updates_done(folder / PREVIOUS) == 2
+
+
+def finish(folder, *names):
+    for name in names:
+        (folder / name).mkdir()
+        (folder / name / "adapter_config.json").write_text("{}")
+
+
+def test_an_expert_that_is_added_is_trained_alone_and_an_interrupted_training_with_all_of_its_own(folder):
+    assert remaining(folder / "elsewhere", ["ant", "bee"]) == ["ant", "bee"]
+    assert remaining(folder, ["ant"]) == ["ant"]
+    finish(folder, "ant")
+    assert remaining(folder, ["ant", "bee"]) == ["bee"]
+    assert remaining(folder, ["ant"]) == []
+    finish(folder, "bee")
+    both = torch.load(folder / LAST, weights_only=True) | {"experts": ["ant", "bee", "cat"]}
+    torch.save(both, folder / LAST)
+    assert remaining(folder, ["ant", "bee", "cat"]) == ["ant", "bee", "cat"]  # killed while adapters were written
+    cut(folder / LAST)
+    assert remaining(folder, ["ant", "bee", "cat"]) == ["cat"]
+
+
 def test_checkpoints_of_other_experts_are_passed_over_once_these_are_finished(folder):
     with pytest.raises(ValueError, match=r"no unfinished training of other experts, got one of \['ant'\]"):
         newest_whole(folder, ["bee"])
-    (folder / "ant").mkdir()
-    (folder / "ant" / "adapter_config.json").write_text("{}")
+    finish(folder, "ant")
     assert newest_whole(folder, ["bee"]) is None
 
 

@@ -23,7 +23,7 @@ def answers():
 
 
 def metrics(**given):
-    healthy = {"reward": [0.5, 0.5], "kl": [1.0, 1.0], "entropy": [1.0, 1.0]}
+    healthy = {"reward": [0.5, 0.5], "quality": [0.5, float("nan")], "kl": [1.0, 1.0], "entropy": [1.0, 1.0]}
     return {name: torch.tensor(numbers) for name, numbers in (healthy | given).items()}
 
 
@@ -38,6 +38,7 @@ def only(answers, expert, tokens):
     ("sign", "told"),
     [
         ({"reward": [0.5, 0.2]}, "expert 'bee' collapsed at update 6, .* own reward fell from 0.50 to 0.20; lower ppo"),
+        ({"quality": [0.2, float("nan")]}, "expert 'ant' collapsed .* quality fell from 0.50 to 0.20; raise exam.qual"),
         ({"entropy": [1.0, 1e-5]}, "expert 'bee' collapsed .* entropy 1.0e-05 nats; raise ppo.entropy_coefficient"),
         ({}, "expert 'bee' collapsed .* no answer has more than 2 tokens; raise exam.quality_weight"),
     ],

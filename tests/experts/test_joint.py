@@ -1,4 +1,5 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from experts.joint import JointPPO
 from experts.prompts import PromptStream, encode_prompts, read_prompts
 from experts.references import fingerprint, load_references, sample_references, save_references
 from experts.rollout import Responses, reread
-from experts.train import _loggers, command_parser
+from experts.train import _loggers, command_parser, fit
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Found .* in eval mode"),
@@ -267,14 +268,25 @@ def test_every_prompt_comes_once_per_pass_and_a_stream_goes_on_where_it_was():
     assert [batch.tolist() for batch in resumed] == [batch.tolist() for batch in batches[4:]]
 
 
+def test_another_seed_asks_in_another_order(tmp_path):
+    asked = []
+    trainer = SimpleNamespace(fit=lambda module, stream, **settings: asked.append(stream))
+    for seed in (0, 7):
+        fit(trainer, JointPPO(tiny_exam(("ant",)), updates=3, seed=seed), 2, tmp_path)
+    assert [stream.seed for stream in asked] == [0, 7]
+    assert asked[0].batch(0).tolist() != asked[1].batch(0).tolist()
+
+
 def test_references_are_kept_until_what_they_are_made_from_changes(tmp_path, bank):
     prompts, rewards = [torch.tensor([5, 6]), torch.tensor([7])], CountingRewards()
     references = sample_references(bank, rewards, prompts, end_id=END, pad_id=PAD, max_new_tokens=4, batch_size=1)
-    made_from = fingerprint(bank, rewards, prompts, seed=0)
+    made_from = fingerprint(bank, rewards, prompts, 0, 8, 1)
     save_references(references, tmp_path / "references.safetensors", made_from)
     kept = load_references(tmp_path / "references.safetensors", made_from)
     assert all(torch.equal(first, second) for first, second in zip(kept, references, strict=True))
-    other = fingerprint(bank, rewards, [*prompts, torch.tensor([1])], seed=0)
+    other = fingerprint(bank, rewards, [*prompts, torch.tensor([1])], 0, 8, 1)
+    drawn_otherwise = [fingerprint(bank, rewards, prompts, *drawn) for drawn in ((1, 8, 1), (0, 9, 1), (0, 8, 2))]
+    assert len({made_from, other, *drawn_otherwise}) == 5
     assert other != made_from
     assert load_references(tmp_path / "references.safetensors", other) is None
     assert load_references(tmp_path / "nothing.safetensors", made_from) is None

@@ -14,7 +14,7 @@ from decoding.sampling import Sampling, processors
 from decoding.stopping import endings
 from interface.telling import told
 from mixture import Mixture
-from pcm.preference import Preference, require_reader
+from pcm.preference import Preference, asked_weights, require_reader
 
 KEYS = ("prompt", "preference", "weights")
 
@@ -115,9 +115,17 @@ def require_answerable(mixture: Mixture, requests: Sequence[Request], sampling: 
         try:
             if request.preference is not None:
                 require_reader(request.preference, mixture.reader)
-                if request.preference.weights is not None:
-                    mixture.asked(Preference(weights=request.preference.weights))
+                _require_weights(mixture, request.preference)
             _, mask = mixture.encode([conversation_of(request, mixture, tell)])
             require_room(mask, sampling.max_new_tokens, mixture.window)
         except ValueError as problem:
             raise ValueError(f"line {request.line}: {problem}") from problem
+
+
+def _require_weights(mixture: Mixture, preference: Preference) -> None:
+    """Refuses numbers that ask for nothing there is; beside a text they may silence what it asks for."""
+    if preference.weights is None:
+        return
+    if preference.text is None:
+        mixture.asked(preference)
+    asked_weights(preference.weights, mixture.names, [dimension.opposite for dimension in mixture.dimensions])

@@ -52,8 +52,8 @@ def asked_weights(weights: Mapping[str, float], names: Sequence[str], opposites:
         opposites: for each of them the name of its opposite pole, or None.
 
     Raises:
-        ValueError: for an unknown name, a number that is not in [-1, 1], a negative number for a dimension whose
-            opposite is not among `names`, or weights that are all zero.
+        ValueError: for an unknown name, a number that is not in [-1, 1], or a negative number for a dimension whose
+            opposite is not among `names`.
     """
     asked = torch.zeros(len(names))
     for name, weight in weights.items():
@@ -66,8 +66,6 @@ def asked_weights(weights: Mapping[str, float], names: Sequence[str], opposites:
             raise ValueError(f"a negative weight needs a known opposite, {name!r} has {pole!r}, got {weight}")
         index = names.index(pole)
         asked[index] = max(float(asked[index]), abs(weight))
-    if not bool((asked > 0).any()):
-        raise ValueError(f"at least one weight must differ from zero, got {dict(weights)}")
     return asked
 
 
@@ -79,15 +77,17 @@ def asked_for(
 ) -> Tensor:
     """Gives how much each dimension is asked for by a preference (K,), in [0, 1].
 
-    A weight is a degree, and is translated; what a reader makes of a text is how sure it is, and stays.
+    A weight is a degree, and is translated; what a reader makes of a text is how sure it is, and stays. A text that
+    asks for nothing known asks for everything alike where it stands alone, and for nothing beside weights.
 
     Raises:
-        ValueError: if the weights are invalid (see `asked_weights`), or a text is given and there is no reader.
+        ValueError: if the weights are invalid (see `asked_weights`), nothing is asked for in the end, or a text has no
+            reader.
     """
     require_reader(preference, reader)
     asked = torch.zeros(len(dimensions))
     if preference.text is not None and reader is not None:
-        asked = reader.asked(preference.text)
+        asked = reader.asked(preference.text, alone=preference.weights is None)
     if preference.weights is None:
         return asked
     names = [dimension.name for dimension in dimensions]
@@ -96,6 +96,8 @@ def asked_for(
     if preference.text is not None:
         silent = torch.tensor([{d.name, d.opposite}.isdisjoint(preference.weights) for d in dimensions])
         numeric = torch.where(silent, asked, numeric)
+    if not bool((numeric > 0).any()):
+        raise ValueError(f"at least one weight must differ from zero, got {dict(preference.weights)}")
     return numeric
 
 
@@ -193,17 +195,23 @@ class PreferenceReader(nn.Module):
         described, described_mask = self.tokenize([describe(dimension) for dimension in self.dimensions])
         return (self.heard(embedded, mask, described, described_mask) / self.temperature).sigmoid()
 
-    def asked(self, text: str) -> Tensor:
+    def asked(self, text: str, alone: bool = True) -> Tensor:
         """Gives how much each dimension is asked for (K,): its probability, or zero below one half.
 
-        A text that asks for nothing known warns and asks for every dimension alike: the uniform mixture over all.
+        A text that asks for nothing known warns, and where it stands alone asks for every dimension alike: the uniform
+        mixture over all.
+
+        Args:
+            text: what a person wrote.
+            alone: whether nothing else says what is asked for.
         """
         probabilities = self.probabilities([text])[0]
         if bool((probabilities < 0.5).all()):
             known = ", ".join(dimension.name for dimension in self.dimensions)
-            message = f"the preference must ask for at least one of {known}, got {text!r}: all of them are mixed alike"
+            then = "all of them are mixed alike" if alone else "the weights alone are followed"
+            message = f"the preference must ask for at least one of {known}, got {text!r}: {then}"
             warnings.warn(message, stacklevel=2)
-            return torch.ones_like(probabilities)
+            return torch.full_like(probabilities, float(alone))
         return torch.where(probabilities >= 0.5, probabilities, 0.0)
 
     def tokenize(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:

@@ -179,6 +179,16 @@ def test_a_request_that_cannot_be_answered_is_refused_before_the_first_answer(
         require_answerable(mixture, read_requests(path, None), Sampling(max_new_tokens=6))
 
 
+def test_a_zero_beside_a_text_can_be_answered_and_an_unknown_name_cannot(mixture: Mixture, tmp_path: Path) -> None:
+    path = tmp_path / "prompts.jsonl"
+    line = {"prompt": "x", "preference": "be warm"}
+    path.write_text(json.dumps(line | {"weights": {"friendly": 0}}))
+    require_answerable(mixture, read_requests(path, None), Sampling(max_new_tokens=6))
+    path.write_text(json.dumps(line | {"weights": {"bogus": 0}}))
+    with pytest.raises(ValueError, match="line 1: dimensions must be among"):
+        require_answerable(mixture, read_requests(path, None), Sampling(max_new_tokens=6))
+
+
 def test_an_impossible_batch_size_is_refused_and_writes_nothing(
     mixture: Mixture, prompts: Path, tmp_path: Path
 ) -> None:

@@ -49,13 +49,29 @@ def test_a_negative_number_asks_for_the_opposite_pole():
         ({"concise": float("inf")}, r"must be a number in \[-1, 1\], got inf"),
         ({"concise": 1.5}, r"must be a number in \[-1, 1\], got 1.5"),
         ({"concise": -1.0}, "needs a known opposite, 'concise' has None"),
-        ({"concise": 0.0}, "at least one weight must differ from zero"),
-        ({}, "at least one weight must differ from zero"),
     ],
 )
 def test_numbers_that_ask_for_nothing_possible_are_refused(weights, message):
     with pytest.raises(ValueError, match=message):
         asked_weights(weights, NAMES, OPPOSITES)
+
+
+@pytest.mark.parametrize("weights", [{"concise": 0.0}, {}])
+def test_numbers_that_ask_for_nothing_at_all_are_refused(weights):
+    with pytest.raises(ValueError, match="at least one weight must differ from zero"):
+        asked_for(Preference(weights=weights), DIMENSIONS, None, Intensities())
+
+
+def test_a_zero_silences_what_the_words_ask_for(reader):
+    preference = Preference("be warm and brief", {"friendly": 0.0})
+    heard = asked_for(preference, DIMENSIONS, hears(reader, 0.9, 0.0, 0.8), Intensities())
+    assert heard.tolist() == pytest.approx([0.0, 0.0, 0.8])
+
+
+def test_beside_numbers_a_text_that_asks_for_nothing_known_asks_for_nothing(reader):
+    with pytest.warns(UserWarning, match="the weights alone are followed"):
+        heard = asked_for(Preference("hello", {"concise": 0.5}), DIMENSIONS, hears(reader, 0, 0, 0), Intensities())
+    assert heard.tolist() == [0.0, 0.0, 0.5]
 
 
 def test_a_preference_must_say_something():

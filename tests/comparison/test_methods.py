@@ -109,7 +109,7 @@ def test_a_mixture_can_be_told_in_its_prompt_as_well(mixture: Mixture):
 class Understanding(nn.Module):
     """A reader that hears exactly the names in a text."""
 
-    def asked(self, text: str) -> Tensor:
+    def asked(self, text: str, alone: bool = True) -> Tensor:
         return torch.tensor([float(f" {name} " in text) for name in ("friendly", "unfriendly", "concise")])
 
 

@@ -138,7 +138,9 @@ def bars_sheet(report: Report) -> Sheet:
 def bars_page(report: Report) -> str:
     """Gives what a bundle is asked to show, and whether it does, in Markdown."""
     texts = [conditions(report), bars_sheet(report).markdown()]
-    return "\n\n".join(texts if report["reader"] is None else [*texts, reader_sheet(report).markdown()])
+    if report["reader"] is not None:
+        texts.append(reader_sheet(report).markdown())
+    return "\n\n".join(text.strip() for text in texts)
 
 
 def sheets(report: Report) -> Iterator[Sheet]:

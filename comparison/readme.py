@@ -20,7 +20,10 @@ from comparison.study_pictures import flat_fronts
 Section = Literal["results", "bars"]
 WRITERS: Mapping[Section, Callable[[Mapping[str, Any]], str]] = {"results": summary, "bars": bars_page}
 """What `compare.py` reports, and what `python -m comparison` does."""
-KEPT = ("report.json", "report.md", "utility.png")
+KEPT: Mapping[Section, tuple[str, ...]] = {
+    "results": ("report.json", "report.md", "utility.png"),
+    "bars": ("report.json",),
+}
 
 
 def update_readme(
@@ -45,7 +48,7 @@ def update_readme(
     """
     if take is not None and not check:
         fronts = flat_fronts(json.loads((take / report.name).read_text(encoding="utf-8")))  # none beside bars
-        keep((take / name for name in (*KEPT, *(f"front-{swept}.png" for swept in fronts))), report.parent)
+        keep((take / name for name in (*KEPT[section], *(f"front-{swept}.png" for swept in fronts))), report.parent)
     return rewrite(readme, section, WRITERS[section](json.loads(report.read_text(encoding="utf-8"))), check)
 
 

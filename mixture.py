@@ -197,7 +197,7 @@ class Mixture(Generic[BankType]):
             device: Where to compute.
             dtype: Of base and experts in memory; on disk they are bfloat16.
             packed: Lay the base's weights in memory as oneDNN wants them (`experts.packed`): the same answers, on a CPU
-                in bfloat16 by far the faster, prompts above all. Such a mixture cannot be saved.
+                in bfloat16 the faster ones, above all where prompts are long. Such a mixture cannot be saved.
             compile: As `compile` does it.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Linear weights in oneDNN's own layout, made once: faster products on a CPU, in bfloat16 by far.
+"""Linear weights in oneDNN's own layout, made once: faster products on a CPU, above all of many rows in bfloat16.
 
 Dense weights are brought into that layout in every call, which in bfloat16 takes longer than the product. Knows linear
 layers. Does not know adapters: a packed layer stays an `nn.Linear`, so they hang on it as on any other.

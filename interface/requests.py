@@ -124,8 +124,7 @@ def require_answerable(mixture: Mixture, requests: Sequence[Request], sampling: 
 
 def _require_weights(mixture: Mixture, preference: Preference) -> None:
     """Refuses numbers that ask for nothing there is; beside a text they may silence what it asks for."""
-    if preference.weights is None:
-        return
     if preference.text is None:
         mixture.asked(preference)
-    asked_weights(preference.weights, mixture.names, [dimension.opposite for dimension in mixture.dimensions])
+    elif preference.weights is not None:
+        asked_weights(preference.weights, mixture.names, [dimension.opposite for dimension in mixture.dimensions])

@@ -4,12 +4,13 @@ import random
 
 import pytest
 
-from experts.miniature.corpus import prompts
+from experts.miniature.corpus import Prompt, prompts
 from experts.miniature.grammar import Speaker, Style
-from experts.miniature.judge import judge
+from experts.miniature.judge import Verdict, judge
 from experts.miniature.pairs import (
     SPOILS,
     Answer,
+    _write,
     astray,
     labelled,
     make_pairs,
@@ -91,3 +92,33 @@ def test_the_annotator_mostly_chooses_the_better_answer():
 def test_an_annotator_is_not_asked_about_what_nobody_knows(tmp_path):
     with pytest.raises(ValueError, match="must know what to compare, got loud"):
         make_pairs(tmp_path / "base", tmp_path, names="friendly, loud, excited")
+
+
+class Template:
+    """A tokenizer that is interrupted at one of the prompts it renders."""
+
+    eos_token = "</s>"
+
+    def __init__(self, interrupted: int) -> None:
+        self.left = interrupted
+
+    def apply_chat_template(self, messages: object, **settings: object) -> str:
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+        return "asked"
+
+
+def test_pairs_have_their_name_only_once_they_are_all_there(tmp_path):
+    """Their last file says that the stage is done: half of it would be taken for all."""
+    path, answer = tmp_path / "quality" / "validation.jsonl", Answer("Yes.", True, Verdict(1.0, {}))
+    rows = [(Prompt([], "rain"), answer, answer)] * 2
+    with pytest.raises(KeyboardInterrupt):
+        _write(path, rows, Template(interrupted=2))
+    assert not path.exists()
+    _write(path, rows, Template(interrupted=3))
+    assert (
+        path.read_text("utf-8").splitlines()
+        == ['{"prompt": "asked", "chosen": " Yes.</s>", "rejected": " Yes.</s>"}'] * 2
+    )
+    assert [found.name for found in path.parent.iterdir()] == [path.name]

@@ -16,7 +16,8 @@ from comparison.archive import Archive
 from comparison.chain import answer_all, draws, score_all
 from comparison.combinations import combinations
 from comparison.command import bars, command_parser, exit_status, write_report
-from comparison.methods import Phrase, all_methods, controlled_name
+from comparison.distance import alone
+from comparison.methods import Expert, Phrase, all_methods, controlled_name
 from comparison.page import page, sheets, show
 from comparison.reading import accuracies
 from comparison.report import Report, report_of
@@ -61,10 +62,12 @@ def compare(
         answer_all(methods, preferences, planned, archive, max_new_tokens, progress)
         scorer = GoldScorer(mixture.names)
         outcomes = score_all(methods, preferences, planned, archive, questions, scorer, progress)
+        experts = [one for one in methods if isinstance(one, Expert)]
+        nats = {one.dimension: alone(one, planned, archive, max_new_tokens) for one in experts}
     reader = None if mixture.reader is None else accuracies(mixture.reader, preferences)
     settings = {"bundle": identity, "prompts": len(questions), "preferences": len(preferences)}
     settings |= {"seeds": seeds, "max_new_tokens": max_new_tokens}
-    report = report_of(outcomes, mixture.dimensions, controlled_name(mixture), reader, settings)
+    report = report_of(outcomes, mixture.dimensions, controlled_name(mixture), reader, settings, nats)
     write(report, output)
     return report
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 BASE_QUALITY = 0.95
-EXPERT_SCORE = 0.85
-EXPERT_QUALITY = 0.90
+EXPERT_SCORE = 0.92
+EXPERT_QUALITY = 0.95
+EXPERT_LOSS = 0.02
 EXPERT_DRIFT = 0.15
 CONTRAST = 0.3
 
@@ -17,7 +18,7 @@ def acceptance(report: Mapping[str, Any], temperature: str) -> list[dict[str, An
     """Gives every line with its value, its bound and whether it holds.
 
     Args:
-        report: With methods, pairs and the name of the controlled method.
+        report: With methods, experts, pairs and the name of the controlled method.
         temperature: As the report writes it.
     """
     return list(
@@ -32,6 +33,8 @@ def _lines(methods: Mapping[str, Any], report: Mapping[str, Any], temperature: s
         expert = methods[f"expert-{name}"]
         yield _at_least(f"{name} expert on its dimension", expert["by_dimension"][name]["mean"], EXPERT_SCORE)
         yield _at_least(f"quality of the {name} expert", expert["quality"]["mean"], EXPERT_QUALITY)
+        beyond = report["experts"][name][temperature]["beyond_base"]["mean"]
+        yield _at_least(f"quality of the {name} expert beyond the base's", beyond, -EXPERT_LOSS)
         for other, moved in [drift(report, name, temperature)] if len(report["axes"]) > 1 else []:
             yield _at_most(f"the {name} expert elsewhere, most on {other}", abs(moved), EXPERT_DRIFT)
     controlled = report["controlled"]

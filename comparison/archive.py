@@ -80,6 +80,17 @@ class Archive:
             raise ValueError(f"{path} must answer these {len(self.conversations)} questions in order: delete it")
         return [row["answer"] for row in rows]
 
+    def finished(self, run: Run) -> list[str]:
+        """Gives the answers of a run (N).
+
+        Raises:
+            ValueError: If it is not finished, or as `read`.
+        """
+        found = self.read(run)
+        if found is None:
+            raise ValueError(f"every run must be answered before it is read, {run.path} is missing")
+        return found
+
     def noted(self, run: Run, what: str) -> Any:
         """Gives what was noted down of a run, such as its `nats`, None where nothing was."""
         path = (self.folder / run.path).with_suffix(f".{what}")

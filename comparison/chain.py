@@ -133,10 +133,7 @@ def score_all(
     for method in methods:
         scores = {}
         for run in runs(method, preferences, planned):
-            found = archive.read(run)
-            if found is None:
-                raise ValueError(f"every run must be answered before it is scored, {run.path} is missing")
-            scores[run] = scorer.score(prompts, found)
+            scores[run] = scorer.score(prompts, archive.finished(run))
         outcomes[method.name] = {
             temperature: Outcome(
                 {

@@ -12,7 +12,7 @@ from torch import Tensor
 from comparison.archive import Archive, Run
 from comparison.combinations import Combination
 from comparison.decoding import Decoded, Request, wide
-from comparison.methods import without_experts
+from comparison.methods import Expert, without_experts
 from comparison.outcomes import Array
 from decoding.answered import Answered
 from decoding.conversation import Conversation
@@ -53,6 +53,25 @@ def distances(
             columns.append(known[:MEASURED])
         found.append(np.array(columns).T)  # (N', S)
     return np.stack(found, axis=1)
+
+
+def alone(expert: Expert, planned: Mapping[float, Sequence[int]], archive: Archive, longest: int) -> dict[float, Array]:
+    """Gives the nats of an expert's own answers to the first questions (N', 1, S), at each temperature.
+
+    Args:
+        expert: All of whose answers are in the archive.
+        planned: The decoding seeds at each temperature.
+        archive: As in `distances`.
+        longest: As in `nats`.
+
+    Raises:
+        ValueError: If answers are missing.
+    """
+    found = {}
+    for temperature, seeds in planned.items():
+        texts = [archive.finished(Run(expert.name, (), temperature, seed)) for seed in seeds]
+        found[temperature] = distances(expert, {(): texts}, temperature, archive, longest)
+    return found
 
 
 @torch.no_grad()

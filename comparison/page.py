@@ -62,19 +62,25 @@ def methods_sheet(report: Report, temperature: str) -> Sheet:
 
 
 def experts_sheet(report: Report, temperature: str) -> Sheet:
-    """Gives what each expert scores on its own dimension, beside the base, and its quality."""
+    """Gives what each expert scores on its own dimension, its quality, and how far it went from the base for it."""
     base = report["methods"]["base"][temperature]["by_dimension"]
     rows = []
     for name in base:
         expert = report["methods"][f"expert-{name}"][temperature]
-        shown = [shown_estimate(one) for one in (expert["by_dimension"][name], base[name], expert["quality"])]
+        beside = report["experts"][name][temperature]
+        numbers = (expert["by_dimension"][name], base[name], expert["quality"], beside["beyond_base"], beside["nats"])
+        shown = ["" if one is None else shown_estimate(one) for one in numbers]
         elsewhere = ""
         if len(report["axes"]) > 1:
             other, moved = drift(report, name, temperature)
             elsewhere = f"{moved:+.3f} {other}"
         rows.append([name, *shown, elsewhere])
-    title = f"Each expert alone at temperature {temperature}; elsewhere is where it moved furthest on another axis."
-    return Sheet(title, ["dimension", "score on it", "base on it", "quality", "elsewhere"], rows)
+    title = (
+        f"Each expert alone at temperature {temperature}; nats are KL(expert‖base) of an answer, elsewhere is where it "
+        "moved furthest on another axis."
+    )
+    header = ["dimension", "score on it", "base on it", "quality", "minus the base's", "nats", "elsewhere"]
+    return Sheet(title, header, rows)
 
 
 def pairs_sheet(report: Report, temperature: str) -> Sheet:
@@ -137,7 +143,7 @@ def bars_sheet(report: Report) -> Sheet:
 
 def bars_page(report: Report) -> str:
     """Gives what a bundle is asked to show, and whether it does, in Markdown."""
-    texts = [conditions(report), bars_sheet(report).markdown()]
+    texts = [conditions(report), bars_sheet(report).markdown(), experts_sheet(report, "1").markdown()]
     if report["reader"] is not None:
         texts.append(reader_sheet(report).markdown())
     return "\n\n".join(text.strip() for text in texts)

@@ -3,6 +3,7 @@
     {"settings": {...}, "axes": [[NAME, NAME]], "reader": {split: {"alone", "combined"}},
      "methods": {NAME: {TEMPERATURE: {"utility": {"mean", "low", "high"}, "quality": {...}, "preference": {...},
                                       "by_preference": {...}, "by_dimension": {...}, "contrast": {...}}}},
+     "experts": {NAME: {TEMPERATURE: {"beyond_base": {...}, "nats": {...} or None}}},
      "pairs": {"A|B": {TEMPERATURE: {"difference": {...}, "win_rate": {...}}}},
      "acceptance": {TEMPERATURE: [{"claim", "value", "bound", "holds"}]}}
 
@@ -14,7 +15,7 @@ from typing import Any
 
 from comparison.acceptance import acceptance
 from comparison.combinations import axes, combinations, label, opposite
-from comparison.outcomes import Outcome
+from comparison.outcomes import Array, Outcome
 from decoding.dimension import Dimension
 from evaluation.intervals import difference, estimate, win_rate
 
@@ -29,6 +30,7 @@ def report_of(
     controlled: str,
     reader: Mapping[str, Any] | None,
     settings: Mapping[str, Any],
+    nats: Mapping[str, Mapping[float, Array]] | None = None,
 ) -> Report:
     """Gives the whole report.
 
@@ -38,6 +40,8 @@ def report_of(
         controlled: Name of the method that has to prove itself against each of the others.
         reader: Its accuracies, None if there is no reader.
         settings: What was compared, without times and paths.
+        nats: How far from the base the answers of an expert are (N, 1, S), by its dimension and temperature, where this
+            was measured.
     """
     methods = {
         name: {f"{temperature:g}": method_entry(one, dimensions) for temperature, one in by_temperature.items()}
@@ -57,6 +61,7 @@ def report_of(
         "axes": [list(axis) for axis in axes(dimensions)],
         "reader": reader,
         "methods": methods,
+        "experts": {one.name: expert_entry(one.name, outcomes, (nats or {}).get(one.name, {})) for one in dimensions},
         "pairs": pairs,
     }
     temperatures = [f"{temperature:g}" for temperature in outcomes[controlled]]
@@ -73,6 +78,18 @@ def method_entry(outcome: Outcome, dimensions: Sequence[Dimension]) -> Report:
         "by_preference": {label(asked): estimate(outcome.utility_of(asked)).as_dict() for asked in preferences},
         "by_dimension": {one.name: estimate(outcome.dimension(one.name)).as_dict() for one in dimensions},
         "contrast": contrasts(outcome, dimensions),
+    }
+
+
+def expert_entry(name: str, outcomes: Outcomes, nats: Mapping[float, Array]) -> Report:
+    """Gives how much more quality an expert has than the base, paired by prompt, and how far from it that is."""
+    base, expert = outcomes["base"], outcomes[f"expert-{name}"]
+    return {
+        f"{temperature:g}": {
+            "beyond_base": difference(one.quality(), base[temperature].quality()).as_dict(),
+            "nats": estimate(nats[temperature]).as_dict() if temperature in nats else None,
+        }
+        for temperature, one in expert.items()
     }
 
 

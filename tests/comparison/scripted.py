@@ -51,8 +51,8 @@ def good_outcomes() -> dict[str, dict[float, Outcome]]:
     controlled = outcome({("warm",): (1.0, 0.9, 0.1), ("cold",): (0.8, 0.2, 0.7)})
     one_temperature = {
         "base": unhearing(1.0, 0.5, 0.5),
-        "expert-warm": unhearing(0.9, 0.95, 0.0),
-        "expert-cold": unhearing(0.92, 0.1, 0.85),
+        "expert-warm": unhearing(0.99, 0.95, 0.0),
+        "expert-cold": unhearing(0.984, 0.1, 0.93),
         "fixed-uniform": outcome({("warm",): (1.0, 0.6, 0.4), ("cold",): (1.0, 0.4, 0.5)}),
         "pcm-anchored": controlled,
     }

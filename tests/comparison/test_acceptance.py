@@ -18,27 +18,28 @@ def entry(*scores):
 def report(warm_expert):
     experts = {
         "expert-warm": entry(*warm_expert),
-        "expert-cold": entry(0.1, 0.9, 0.5, 0.5),
-        "expert-short": entry(0.5, 0.5, 0.9, 0.1),
-        "expert-long": entry(0.5, 0.5, 0.1, 0.9),
+        "expert-cold": entry(0.1, 0.95, 0.5, 0.5),
+        "expert-short": entry(0.5, 0.5, 0.95, 0.1),
+        "expert-long": entry(0.5, 0.5, 0.1, 0.95),
     }
     controlled = entry(0.9, 0.9, 0.9, 0.9)
     controlled["1"]["contrast"] = {}
     methods = {"base": entry(0.5, 0.5, 0.5, 0.5), **experts, "pcm-anchored": controlled}
     pairs = {"pcm-anchored|fixed-uniform": {"1": {"difference": numbers(0.1)}}}
-    return {"methods": methods, "axes": AXES, "controlled": "pcm-anchored", "pairs": pairs}
+    beside = {name: {"1": {"beyond_base": numbers(0.0), "nats": numbers(3.0)}} for name in NAMES}
+    return {"methods": methods, "experts": beside, "axes": AXES, "controlled": "pcm-anchored", "pairs": pairs}
 
 
 def test_an_expert_s_drift_is_where_it_moved_most_on_another_axis_whichever_way():
-    other, moved = drift(report((0.9, 0.1, 0.6, 0.3)), "warm", "1")
+    other, moved = drift(report((0.95, 0.1, 0.6, 0.3)), "warm", "1")
     assert (other, round(moved, 6)) == ("long", -0.2)
 
 
 def test_an_expert_that_moves_another_axis_is_not_good_enough():
-    assert all(line["holds"] for line in acceptance(report((0.9, 0.1, 0.6, 0.4)), "1"))
-    broken = [line["claim"] for line in acceptance(report((0.9, 0.1, 0.6, 0.3)), "1") if not line["holds"]]
+    assert all(line["holds"] for line in acceptance(report((0.95, 0.1, 0.6, 0.4)), "1"))
+    broken = [line["claim"] for line in acceptance(report((0.95, 0.1, 0.6, 0.3)), "1") if not line["holds"]]
     assert broken == ["the warm expert elsewhere, most on long"]
 
 
 def test_the_table_of_experts_names_what_they_moved():
-    assert experts_sheet(report((0.9, 0.1, 0.6, 0.3)), "1").rows[0][-1] == "-0.200 long"
+    assert experts_sheet(report((0.95, 0.1, 0.6, 0.3)), "1").rows[0][-2:] == ["3.000 [3.000, 3.000]", "-0.200 long"]

@@ -8,9 +8,9 @@ import torch
 
 from comparison.archive import Archive, Run
 from comparison.decoding import Decoded, answers
-from comparison.distance import distances, nats
+from comparison.distance import alone, distances, nats
 from comparison.lineup import Tempered
-from comparison.methods import Base, Mixed, PromptPreference
+from comparison.methods import Base, Expert, Mixed, PromptPreference
 from decoding.sampling import Sampling
 from mixture import Mixture
 
@@ -21,11 +21,11 @@ LONGEST = 12
 
 def met(mixture: Mixture, method: Decoded, place: int, text: str, temperature: float) -> float:
     """The nats of one answer, as the method and the base say them step by step."""
-    request, alone = method.request(QUESTIONS, ASKED, 0), Base(mixture).request(QUESTIONS, (), 0)
+    request, bare = method.request(QUESTIONS, ASKED, 0), Base(mixture).request(QUESTIONS, (), 0)
     ids = mixture.tokenizer(text, add_special_tokens=False)["input_ids"]
     tokens = ids if len(ids) >= LONGEST else [*ids, mixture.tokenizer.eos_token_id]
     said = []
-    for one in (request, alone):
+    for one in (request, bare):
         prompt, mask = one.mixture.encode([one.conversations[place]])
         state = one.mixture.start(mask, one.asked[place : place + 1])
         reads = [prompt, *(torch.tensor([[token]]) for token in tokens[:-1])]
@@ -65,3 +65,18 @@ def test_what_was_measured_is_kept(mixture: Mixture, tmp_path: Path):
     assert archive.noted(Run("pcm", ASKED, 1.0, 1), "nats") == found[:, 0, 1].tolist()
     archive.note(Run("pcm", ASKED, 1.0, 1), "nats", [1.0, 2.0, 3.0])
     assert distances(method, texts, 1.0, archive, LONGEST)[:, 0, 1].tolist() == [1.0, 2.0, 3.0]
+
+
+def test_an_expert_s_own_answers_are_measured_at_each_temperature(mixture: Mixture, tmp_path: Path):
+    archive, expert = Archive.of(tmp_path, QUESTIONS), Expert(mixture, "friendly")
+    planned = {1.0: (0, 1), 0.0: (0,)}
+    for temperature, seeds in planned.items():
+        for seed in seeds:
+            archive.write(Run(expert.name, (), temperature, seed), [f"{temperature:g} {seed} {n}" for n in range(3)])
+    found = alone(expert, planned, archive, LONGEST)
+    assert {temperature: values.shape for temperature, values in found.items()} == {1.0: (3, 1, 2), 0.0: (3, 1, 1)}
+    texts = archive.read(Run(expert.name, (), 1.0, 1))
+    measured = nats(expert.request(QUESTIONS, (), 1), QUESTIONS, texts, 1.0, LONGEST)
+    np.testing.assert_allclose(found[1.0][:, 0, 1], measured, rtol=1e-6)
+    with pytest.raises(ValueError, match="must be answered before it is read"):
+        alone(expert, {1.0: (2,)}, archive, LONGEST)

@@ -25,10 +25,13 @@ def test_a_sheet_reads_the_same_on_a_page_and_in_a_terminal():
 def test_the_page_shows_every_table(report):
     text = page(report)
     assert "| pcm-anchored | 0.730 [0.730, 0.730] | 0.900 [0.900, 0.900] | 0.800 [0.800, 0.800] |" in text
-    assert "| cold | 0.850 [0.850, 0.850] | 0.500 [0.500, 0.500] | 0.920 [0.920, 0.920] |" in text
+    assert (
+        "| cold | 0.930 [0.930, 0.930] | 0.500 [0.500, 0.500] | 0.984 [0.984, 0.984] | -0.016 [-0.016, -0.016] |  |"
+        in text
+    )
     assert "| fixed-uniform | 0.180 [0.180, 0.180] | 1.000 [1.000, 1.000] |" in text
     assert "| held-out | 0.995 | 0.981 |" in text
-    assert text.count("| yes |") == 8
+    assert text.count("| yes |") == 10
     assert len(list(sheets(report))) == 6
 
 
@@ -39,6 +42,7 @@ def test_bars_stand_beside_what_was_reached_at_each_temperature(report):
     assert "| claim | bar | T = 1 | T = 0 |" in text
     assert "| quality of the base | 0.95 | 1.000 ✓ | 0.900 ✗ |" in text
     assert "| held-out | 0.995 | 0.981 |" in text
+    assert "Each expert alone at temperature 1" in text
 
 
 def test_a_report_without_a_reader_has_no_table_of_it():

@@ -1,18 +1,28 @@
 """The base's trainer computes TRL's loss, only faster."""
 
+import ctypes
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
-from transformers import LlamaForCausalLM, default_data_collator
+from transformers import LlamaForCausalLM, TrainerControl, TrainerState, TrainingArguments, default_data_collator
 from trl import SFTTrainer
 
 from experts.miniature.corpus import dialogues
 from experts.miniature.optimiser import muon_with_adamw
 from experts.miniature.packing import IGNORED
-from experts.miniature.pretrain import LearnedTokenTrainer, base_config, can_compile, fuse, sft_arguments, training_rows
+from experts.miniature.pretrain import (
+    GiveMemoryBack,
+    LearnedTokenTrainer,
+    base_config,
+    can_compile,
+    fuse,
+    sft_arguments,
+    training_rows,
+)
 from experts.miniature.tokenizer import train_tokenizer
 
 
@@ -63,3 +73,22 @@ def test_without_a_compiler_nothing_is_compiled(tmp_path):
     bare = {**os.environ, "PATH": "", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
     said = subprocess.run([sys.executable, "-c", asked], env=bare, capture_output=True, text=True, check=True)
     assert said.stdout == "False\n"
+
+
+def resident() -> int:
+    """Bytes of memory that this process holds."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="the C library is not glibc")
+def test_freed_memory_goes_back_every_so_many_steps(tmp_path):
+    giving, given = GiveMemoryBack(every=3), []
+    for step in range(1, 7):
+        blocks = [bytes(20_000) for _ in range(4000)]
+        held = blocks[-1]  # what lies behind the freed blocks keeps the heap from shrinking by itself
+        del blocks
+        before = resident()
+        giving.on_step_end(TrainingArguments(tmp_path, use_cpu=True), TrainerState(global_step=step), TrainerControl())
+        given.append(before - resident() > 40 << 20)
+        assert len(held) == 20_000
+    assert given == [False, False, True, False, False, True]

@@ -3,8 +3,9 @@
     answers/<fingerprint>/<method>/<what is asked, or any>/t<temperature>-s<seed>.jsonl
 
 A run that is there is finished, so an interrupted comparison goes on where it stopped. The fingerprint covers bundle,
-questions and length limit: answers of another bundle are never taken for this one's. It does not cover the code, so
-give another output (or delete the folder) after changing how an answer is made.
+questions and length limit: answers of another bundle are never taken for this one's. It covers neither the code nor the
+phrasings of preferences, so give another output (or delete the folder) after changing how answers are
+asked for or made.
 Knows files. Does not know how an answer is made, nor what it is worth.
 """
 

@@ -67,6 +67,19 @@ def test_no_configuration_or_stage_but_the_comparison_reads_what_is_held_out():
     assert not [path.name for path, text in told.items() if "test.jsonl" in text]
 
 
+@pytest.mark.parametrize("room", ["experts", "pcm", "decoding", "interface"])
+def test_who_trains_puts_preferences_into_training_phrasings_alone(room):
+    """Development, held-out and unseen ones have no name outside the corpus, which gives them to who names a split."""
+    others = {"development", "held_out", "unseen"}
+    readers = []
+    for path in sorted({*(ROOT / room).rglob("*.py")} - {ROOT / "experts/miniature/corpus.py"}):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            named = isinstance(node, ast.Constant) and node.value in others
+            called = isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "preference"
+            readers += [path.name] if named or (called and any(one.arg == "split" for one in node.keywords)) else []
+    assert not readers
+
+
 def test_what_git_holds_stays_small():
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
     if listed.returncode:

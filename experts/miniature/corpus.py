@@ -1,7 +1,7 @@
 """What the miniature world trains and is tested on: dialogues, prompts, preference sentences, and their splits.
 
 A question is a pair (topic, way of asking). Every pair belongs to one split by seed, so a test question is never asked
-in training; held-out preference phrasings appear in no training text either. Knows no model.
+in training; development and held-out preference phrasings appear in no training text either. Knows no model.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from experts.miniature.world import Topic, dimension_data, phrases, topics
 
 SPLITS = {"test": 216, "validation": 108}  # questions; training has all the others
 OBEDIENCE = 0.6  # share of the preference sentences in its training text that the base sees obeyed
+PHRASINGS = {"train": "phrasings", "development": "development", "test": "held_out", "unseen": "unseen"}
+"""The key of a split's preference phrasings in the world's data. A reader may be improved by a look at its errors on
+development ones; it is measured on those of the test."""
 Message = dict[str, str]
 
 
@@ -110,9 +113,19 @@ def combinations() -> list[tuple[str, ...]]:
 
 
 def preference(dimensions: Sequence[str], rng: random.Random, *, split: str = "train") -> Ask:
-    """A free text that asks for these dimensions, in a random order, construction and joint."""
-    data = dimension_data()
-    key = {"train": "phrasings", "test": "held_out", "unseen": "unseen"}[split]
+    """A free text that asks for these dimensions, in a random order, construction and joint.
+
+    Args:
+        dimensions: Their names.
+        rng: Draws the text.
+        split: Whose phrasings it is made of: `train`, `development`, `test` or `unseen`.
+
+    Raises:
+        ValueError: If there is no such split.
+    """
+    if split not in PHRASINGS:
+        raise ValueError(f"split must be one of {', '.join(PHRASINGS)}, got {split!r}")
+    data, key = dimension_data(), PHRASINGS[split]
     parts = [rng.choice(data["dimensions"][name][key]) for name in rng.sample(list(dimensions), len(dimensions))]
     text = parts[0]
     for part in parts[1:]:

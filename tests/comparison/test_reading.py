@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from comparison.reading import accuracies, alone, combined, exact_share
+from comparison.reading import SPLITS, accuracies, alone, combined, exact_share
 from decoding.dimension import Dimension
-from experts.miniature.corpus import combinations
+from experts.miniature.corpus import PHRASINGS, combinations
 from experts.miniature.world import dimension_data
 
 ENTRIES = dimension_data()["dimensions"]
@@ -15,9 +15,9 @@ ENTRIES = dimension_data()["dimensions"]
 class Lookup:
     """Hears the phrasings of one split word for word; loses one dimension where it is told to."""
 
-    def __init__(self, key: str, deaf_to: str = "") -> None:
+    def __init__(self, split: str, deaf_to: str = "") -> None:
         self.dimensions = [Dimension(name, entry["description"]) for name, entry in ENTRIES.items()]
-        self.heard = {name: [] if name == deaf_to else entry[key] for name, entry in ENTRIES.items()}
+        self.heard = {name: [] if name == deaf_to else entry[PHRASINGS[split]] for name, entry in ENTRIES.items()}
 
     def probabilities(self, texts: Sequence[str]) -> Tensor:
         heard = [[any(words in text for words in self.heard[one.name]) for one in self.dimensions] for text in texts]
@@ -25,9 +25,10 @@ class Lookup:
 
 
 def test_every_phrasing_is_read_in_every_frame():
-    examples = list(alone(list(ENTRIES), "held_out"))
+    examples = list(alone(list(ENTRIES), "development"))
     assert len(examples) == len({text for text, _ in examples}) == 6 * 5 * 10
     assert ("please nice and kind words", frozenset({"friendly"})) in examples
+    assert ("with warmth and care please", frozenset({"friendly"})) in alone(["friendly"], "test")
 
 
 def test_combined_texts_ask_for_one_pole_of_each_axis():
@@ -36,13 +37,15 @@ def test_combined_texts_ask_for_one_pole_of_each_axis():
     assert examples == list(combined(combinations(), "unseen", 3, seed=0))
 
 
-def test_a_perfect_reader_is_always_right_on_what_it_knows():
-    found = accuracies(Lookup("held_out"), combinations(), per_preference=2)
-    assert found == {"held-out": {"alone": 1.0, "combined": 1.0}, "unseen": {"alone": 0.0, "combined": 0.0}}
+@pytest.mark.parametrize(("title", "split"), SPLITS.items())
+def test_a_perfect_reader_is_always_right_on_what_it_knows(title: str, split: str):
+    found = accuracies(Lookup(split), combinations(), per_preference=2)
+    assert found == {one: dict.fromkeys(("alone", "combined"), float(one == title)) for one in SPLITS}
+    assert list(found) == ["held-out", "development", "unseen"]
 
 
 def test_a_set_must_be_exact():
     """A reader that is deaf to one dimension of six misses it in half of the combinations."""
-    found = accuracies(Lookup("held_out", deaf_to="expert"), combinations(), per_preference=4)
+    found = accuracies(Lookup("test", deaf_to="expert"), combinations(), per_preference=4)
     assert found["held-out"] == {"alone": pytest.approx(5 / 6), "combined": 0.5}
-    assert exact_share(Lookup("held_out"), [("nice and kind words", frozenset({"friendly", "expert"}))]) == 0.0
+    assert exact_share(Lookup("test"), [("with warmth and care", frozenset({"friendly", "expert"}))]) == 0.0

@@ -2,7 +2,9 @@
 
 import random
 import re
-from itertools import islice
+from itertools import islice, product
+
+import pytest
 
 from experts.miniature import corpus
 from experts.miniature.annotator import prefers_first
@@ -38,21 +40,34 @@ def test_test_questions_are_never_asked_in_training_dialogues():
     assert len(held_out & asked) == 0
 
 
-def test_each_dimension_has_enough_phrasings_and_five_held_out():
+def test_each_dimension_has_enough_phrasings_and_five_or_more_of_the_others():
     assert len(DIMENSIONS) == 6
     for entry in DIMENSIONS.values():
         assert len(set(entry["phrasings"])) >= 25
-        assert len(set(entry["held_out"])) == 5
+        assert all(len(set(entry[kind])) == len(entry[kind]) >= 5 for kind in ("development", "held_out"))
         assert entry["description"]
 
 
-def test_held_out_phrasings_are_new_constructions_of_known_words():
-    training = [text for entry in DIMENSIONS.values() for text in entry["phrasings"]]
-    known = set().union(*map(words, training))
-    for entry in DIMENSIONS.values():
-        for text in entry["held_out"]:
-            assert words(text) <= known, text
-            assert max(len(words(text) & words(other)) for other in training) <= len(words(text)) / 2, text
+def texts(kind):
+    """The phrasings of one kind, of all dimensions."""
+    return [text for entry in DIMENSIONS.values() for text in entry[kind]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "earlier"), [("development", ["phrasings"]), ("held_out", ["phrasings", "development"])]
+)
+def test_development_and_held_out_phrasings_are_new_constructions_of_known_words(kind, earlier):
+    data = dimension_data()
+    known = set().union(*map(words, [*texts("phrasings"), *data["frames"], *data["joiners"]]))
+    others = [words(other) for one in earlier for other in texts(one)]
+    for text in texts(kind):
+        assert words(text) <= known, text
+        assert max(len(words(text) & other) for other in others) <= len(words(text)) / 2, text
+
+
+def test_no_phrasing_is_of_two_splits_or_of_two_dimensions():
+    everything = [text for kind in corpus.PHRASINGS.values() for text in texts(kind)]
+    assert len(set(everything)) == len(everything)
 
 
 def test_a_preference_contains_a_phrasing_of_everything_it_asks_for_and_nothing_held_out():
@@ -62,16 +77,29 @@ def test_a_preference_contains_a_phrasing_of_everything_it_asks_for_and_nothing_
         assert set(found.asked) == set(combination)
         for name in combination:
             assert any(text in found.text for text in DIMENSIONS[name]["phrasings"])
-        assert not any(text in found.text for entry in DIMENSIONS.values() for text in entry["held_out"])
+        assert not any(text in found.text for kind in ("development", "held_out") for text in texts(kind))
 
 
-def test_a_test_preference_is_made_of_held_out_phrasings_alone():
-    rng = random.Random(0)
-    for split, kind in (("test", "held_out"), ("unseen", "unseen")):
-        for combination in combinations():
-            text = preference(combination, rng, split=split).text
-            for name in combination:
-                assert any(part in text for part in DIMENSIONS[name][kind])
+@pytest.mark.parametrize(
+    ("split", "kind"), [("development", "development"), ("test", "held_out"), ("unseen", "unseen")]
+)
+def test_a_preference_of_a_split_is_made_of_its_phrasings_alone(split, kind):
+    """What is left when they are taken out is a frame with joiners."""
+    data, rng = dimension_data(), random.Random(0)
+    left = {
+        frame.format(f"{{}}{a}{{}}{b}{{}}") for frame in data["frames"] for a, b in product(data["joiners"], repeat=2)
+    }
+    for combination in combinations() * 10:
+        text = preference(combination, rng, split=split).text
+        for name in combination:
+            part = max((one for one in DIMENSIONS[name][kind] if one in text), key=len)
+            text = text.replace(part, "{}", 1)
+        assert text in left
+
+
+def test_a_preference_of_no_split_is_refused():
+    with pytest.raises(ValueError, match="split must be one of train, development, test, unseen, got 'held_out'"):
+        preference(("friendly",), random.Random(0), split="held_out")
 
 
 def test_half_of_the_dialogues_start_with_a_preference():

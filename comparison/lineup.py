@@ -44,6 +44,7 @@ class Entry:
         cost: What it needs, where that is known.
         soup: Gives the soup behind it for its settings, where there is one: reports check it.
         graded: Whether half a wish is something else to it than a whole one: fronts are drawn of such lines.
+        rehearse: Gives who answers validation questions in its place, where it would hear what is kept for the test.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Entry:
     cost: Cost | None = None
     soup: Callable[[Settings], Soup] | None = None
     graded: bool = False
+    rehearse: Callable[[Settings], Method] | None = None
 
 
 class Tempered(Decoded):
@@ -115,8 +117,7 @@ def lineup(
         entries += [_fixed(one, one.note, plain["spared"]) for one in spared(mixture)]
         entries += [_static(static, plain["static"])] if static is not None else []
         if mixture.reader is not None:
-            spoken = MixedByText("pcm-text", mixture, held_out)
-            entries.append(_fixed(spoken, "the same, asked in words", plain["spoken"]))
+            entries.append(_spoken(mixture, phrase, held_out, plain["spoken"]))
     return entries
 
 
@@ -153,6 +154,12 @@ def only(entries: Sequence[Entry], patterns: Sequence[str]) -> list[Entry]:
 def _fixed(method: Method, note: str, cost: Cost) -> Entry:
     """A line about which nothing but the temperature is chosen."""
     return Entry(method.name, lambda settings: method, note=note, cost=cost)
+
+
+def _spoken(mixture: Mixture, phrase: Phrase, held_out: Phrase, cost: Cost) -> Entry:
+    """The line that is asked in held-out words; its temperature is chosen in other ones."""
+    spoken, rehearsed = MixedByText("pcm-text", mixture, held_out), MixedByText("pcm-text-rehearsed", mixture, phrase)
+    return replace(_fixed(spoken, "the same, asked in words", cost), rehearse=lambda settings: rehearsed)
 
 
 def _soups(mixture: Mixture, phrase: Phrase, cost: Cost) -> Iterator[Entry]:

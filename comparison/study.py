@@ -169,7 +169,7 @@ class Study:
         assert self.chooser is not None
         temperature = settings[TEMPERATURE]
         planned = self.plan.draws([temperature], 1)
-        method = entry.make(structure(settings))
+        method = (entry.rehearse or entry.make)(structure(settings))
         return self._answered(method, self.validated, self.case.validation, planned, self.chooser)[temperature]
 
     def _answered(

@@ -43,13 +43,15 @@ class Likes:
 class Worth(Echo):
     """Answers that are worth more the nearer a setting is to 2, and the cooler they are; expert a is good at why."""
 
-    def __init__(self, name: str, setting: float = 0.0, gift: str = "", listens: bool = True) -> None:
+    def __init__(
+        self, name: str, setting: float = 0.0, gift: str = "", listens: bool = True, warmer: float = -0.1
+    ) -> None:
         super().__init__(name, listens)
-        self.setting, self.gift = setting, gift
+        self.setting, self.gift, self.warmer = setting, gift, warmer
 
     def respond(self, conversations, asked, sampling, seed):
         texts = super().respond(conversations, asked, sampling, seed)
-        worth = 0.9 - 0.2 * abs(self.setting - 2) - 0.1 * sampling.temperature
+        worth = 0.9 - 0.2 * abs(self.setting - 2) + self.warmer * sampling.temperature
         return [f"{text} worth {worth + 0.05 * (self.gift in text) * bool(self.gift):.4f} end." for text in texts]
 
 

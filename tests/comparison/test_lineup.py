@@ -38,6 +38,14 @@ def test_a_bundle_is_compared_in_all_its_lines_and_own_models_in_those_they_have
     assert all(entry.note and entry.cost for entry in lines(mixture))
 
 
+def test_the_line_that_is_asked_in_held_out_words_rehearses_in_other_ones(mixture: Mixture):
+    spoken = lineup(mixture, lambda asked, rng: "be warm", lambda asked, rng: "grumpy", None, None)[-1]
+    assert spoken.name == "pcm-text"
+    assert spoken.rehearse is not None
+    assert spoken.make({}).phrase(("friendly",), None) == "grumpy"
+    assert spoken.rehearse({}).phrase(("friendly",), None) == "be warm"
+
+
 def test_a_mixture_with_a_gate_is_compared_with_a_budget_and_with_a_gate_that_knows_nothing(mixture: Mixture):
     names = [entry.name for entry in lines(replace(mixture, gate=Gate(32)))]
     assert names[-3:] == ["pcm-budget-0.3", "pcm-budget-0.3-random", "pcm-text"]

@@ -28,6 +28,16 @@ def test_settings_and_temperatures_are_chosen_by_the_chooser_on_validation_alone
     assert results.records["soup-best"][1.0].outcome.utility().shape == (3, 2, 2)
 
 
+def test_who_hears_what_is_kept_for_the_test_is_chosen_by_a_rehearsal(tmp_path: Path):
+    """The rehearsal is better drawn from warmly: it, and not the line itself, decides about the temperature."""
+    line, rehearsed = Worth("spoken", 1.0), Worth("spoken-rehearsed", 1.0, warmer=0.2)
+    spoken = Entry("spoken", lambda settings: line, rehearse=lambda settings: rehearsed)
+    results = study(tmp_path, Likes(), Likes()).run([*entries(), spoken])
+    assert results.choices["spoken"].settings == {"temperature": 1.0}
+    assert {path.parts[-3] for path in tmp_path.glob("v/spoken*/*/*.jsonl")} == {"spoken-rehearsed"}
+    assert {path.parts[-3] for path in tmp_path.glob("t/spoken*/*/*.jsonl")} == {"spoken"}
+
+
 def test_experts_are_composed_by_validation_and_by_the_judge(tmp_path: Path):
     """Validation asks with W: expert b is gifted there, and expert a alone would be better on nothing."""
     results = study(tmp_path, Likes(), Likes()).run(entries())

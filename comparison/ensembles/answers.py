@@ -57,13 +57,15 @@ def desk_of(plan: Plan, seed: int, questions: Sequence[Prompt]) -> Desk:
     prompts = encode_prompts(tokenizer, conversations)
     bank = fresh_bank(model, list(paid), AdapterConfig(1, 1, "all-linear"), seed)
     marking = load_rewards(rewards, model, Dialogues(tokenizer, conversations, prompts), list(rewards))
-    ends = tokenizer.eos_token_id, tokenizer.pad_token_id
+    end_id, pad_id = int(tokenizer.eos_token_id), int(tokenizer.pad_token_id)
     most = plan.max_new_tokens
-    references = sample_references(
-        bank, marking, prompts, end_id=ends[0], pad_id=ends[1], max_new_tokens=most, seed=seed
-    )
-    marked = {"shares": shares(paid, list(rewards), [()] * len(prompts)), "least_budget": most, "most_budget": most}
-    return Desk(Exam(bank, marking, references, prompts, *ends, **marked, **UNPAID), tokenizer)
+    references = sample_references(bank, marking, prompts, end_id=end_id, pad_id=pad_id, max_new_tokens=most, seed=seed)
+    marked: dict[str, Any] = {
+        "shares": shares(paid, list(rewards), [()] * len(prompts)),
+        "least_budget": most,
+        "most_budget": most,
+    }
+    return Desk(Exam(bank, marking, references, prompts, end_id, pad_id, **marked, **UNPAID), tokenizer)
 
 
 def sat(desk: Desk, experts: Path, update: int, seed: int) -> list[Row]:
@@ -114,12 +116,13 @@ def nats(bank: ExpertBank, answers: Answers, rows_at_once: int = 64) -> Tensor:
     """
     parts = []
     for rows in torch.arange(len(answers.experts)).split(rows_at_once):
-        given = [part[rows] for part in (answers.prompt_ids, answers.prompt_mask, answers.tokens, answers.mask)]
+        prompts = answers.prompt_ids[rows], answers.prompt_mask[rows]
+        tokens, mask = answers.tokens[rows], answers.mask[rows]
         ours, theirs = (
-            reread(bank, *given, experts)[0].log_softmax(-1)  # (r, T, V)
+            reread(bank, *prompts, tokens, mask, experts)[0].log_softmax(-1)  # (r, T, V)
             for experts in (answers.experts[rows], torch.full_like(rows, -1))
         )
-        parts.append(((ours.exp() * (ours - theirs)).sum(-1) * given[3]).sum(-1))
+        parts.append(((ours.exp() * (ours - theirs)).sum(-1) * mask).sum(-1))
     return torch.cat(parts)
 
 

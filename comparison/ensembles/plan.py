@@ -17,7 +17,7 @@ from comparison.decoding import drawn
 from comparison.ensembles.arms import Arm
 from experts.rewards import QUALITY
 
-QUICK: Mapping[str, int] = {
+QUICK: Mapping[str, Any] = {
     "seeds": 1,
     "pairs_per_reward": 32,
     "held_out_pairs": 8,

@@ -16,7 +16,7 @@ from experts.exam import Answers
 from experts.miniature.corpus import Prompt
 from experts.rollout import reread, token_logprobs
 
-SHORT = [Prompt([{"role": "user", "content": text}], "rain") for text in ("What?", "Rain?", "Why?", "Say.")]
+SHORT = [Prompt([{"role": "user", "content": text}], "the rain") for text in ("What?", "Rain?", "Why?", "Say.")]
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,9 @@ Knows how members lie on disk and how their scores become one. Does not know how
 one reward model overrates; members overrate different things (arXiv 2401.16635), so their mean is harder to deceive,
 and their mean less their spread does not pay for what they disagree about.
 
+Several ensembles may share members: one reward may be the first member alone and another the lower bound of all. Each
+member then reads an answer once, whoever asked for it.
+
 On disk the first member lies where a single reward model lies, the others beside it in `member-2/`, `member-3/`, ...:
 whoever reads only single models finds the first. `ensemble.json` says what members and ensemble are worth, and each
 member's zero, the mean of its held-out scores: members share a unit, log-odds, but no zero.
@@ -22,6 +25,8 @@ from experts.adapters import CONFIG_FILE
 from experts.rewards import RewardModels, known
 
 ENSEMBLE_FILE = "ensemble.json"
+LowerBound = float | Mapping[str, float]
+"""How many standard deviations lie between an ensemble's mean and its score, one number or one for each reward."""
 
 
 def member_folder(folder: Path, number: int) -> Path:
@@ -43,7 +48,7 @@ class RewardEnsemble(nn.Module):
         models: RewardModels,
         members: Mapping[str, Sequence[str]],
         zeros: Tensor | None = None,
-        lower_bound: float = 0.0,
+        lower_bound: LowerBound = 0.0,
     ) -> None:
         """Reads the models as members.
 
@@ -51,26 +56,26 @@ class RewardEnsemble(nn.Module):
             models: all members of all ensembles.
             members: for each reward the names of its models.
             zeros: what counts as zero for each model, `(M,)`; zero if not given.
-            lower_bound: how many standard deviations lie between the mean and the score.
+            lower_bound: how many standard deviations lie between the mean and the score, of all or for each reward.
 
         Raises:
-            ValueError: if a model belongs to no reward or to two, or the lower bound is negative.
+            ValueError: if a model belongs to no reward or twice to one, or a lower bound is negative.
         """
         super().__init__()
-        listed = [member for name in members for member in members[name]]
-        if sorted(listed) != sorted(models.names) or not all(members.values()):
-            raise ValueError(f"every model must be a member of one reward, got {models.names} and {dict(members)}")
-        if lower_bound < 0:
-            raise ValueError(f"lower_bound must be at least 0 standard deviations, got {lower_bound}")
-        self.models, self.names, self.lower_bound = models, tuple(members), lower_bound
+        listed = {member for name in members for member in members[name]}
+        twice = any(len(set(members[name])) < len(members[name]) for name in members)
+        if listed != set(models.names) or twice or not all(members.values()):
+            raise ValueError(f"every model must be a member of a reward, got {models.names} and {dict(members)}")
+        self.models, self.names = models, tuple(members)
         self.members = {name: tuple(members[name]) for name in members}
+        self.lower_bounds = {name: _of_each(lower_bound, name) for name in members}
         zeros = torch.zeros(len(models.names)) if zeros is None else zeros
         self.zeros = dict(zip(models.names, zeros.tolist(), strict=True))
 
     @property
     def version(self) -> str:
         """How the members' scores become one."""
-        return f"mean - {self.lower_bound} std over {self.members} from {self.zeros}"
+        return f"mean - {self.lower_bounds} std over {self.members} from {self.zeros}"
 
     @torch.no_grad()
     def score(self, texts: Answered, names: Sequence[str] | None = None, needed: Tensor | None = None) -> Tensor:
@@ -80,43 +85,73 @@ class RewardEnsemble(nn.Module):
             ValueError: if a name is unknown.
         """
         names = known(names, self.names)
-        sizes = torch.tensor([len(self.members[name]) for name in names], device=texts.lengths.device)
-        asked = [member for name in names for member in self.members[name]]
-        wanted = None if needed is None else needed.bool().repeat_interleave(sizes, dim=1)  # (N, members)
+        asked = list(dict.fromkeys(member for name in names for member in self.members[name]))
+        columns = [[asked.index(member) for member in self.members[name]] for name in names]
+        wanted = None
+        if needed is not None:
+            wanted = torch.zeros(len(needed), len(asked), dtype=torch.bool, device=needed.device)
+            for column, members in enumerate(columns):
+                wanted[:, members] |= needed[:, column, None].bool()  # (N, m)
         scores = self.models.score(texts, asked, wanted)
         scores = scores - scores.new_tensor([self.zeros[member] for member in asked])
-        together = torch.stack([self.together(part) for part in scores.split(sizes.tolist(), dim=1)], dim=1)
+        parts = zip(names, columns, strict=True)
+        together = torch.stack([self.together(name, scores[:, members]) for name, members in parts], dim=1)  # (N, D)
         return together if needed is None else together * needed.bool()
 
-    def together(self, scores: Tensor) -> Tensor:
-        """The one score `(N,)` of the scores of an ensemble's members `(N, m)`."""
-        return scores.mean(1) - self.lower_bound * scores.std(1, correction=0)
+    def together(self, name: str, scores: Tensor) -> Tensor:
+        """The one score `(N,)` that a reward makes of its members' scores `(N, m)`."""
+        return scores.mean(1) - self.lower_bounds[name] * scores.std(1, correction=0)
 
     @classmethod
-    def read(cls, folders: Mapping[str, Path], base: PreTrainedModel, lower_bound: float = 0.0) -> "RewardEnsemble":
-        """Reads all members of the reward in each folder.
+    def read(
+        cls,
+        folders: Mapping[str, Path],
+        base: PreTrainedModel,
+        lower_bound: LowerBound = 0.0,
+        counts: Mapping[str, int] | None = None,
+    ) -> "RewardEnsemble":
+        """Reads the members of the reward in each folder; rewards of one folder share them.
 
         Args:
             folders: for each reward the folder of its first member.
             base: model whose trunk the adapters were trained on.
-            lower_bound: how many standard deviations lie between the mean and the score.
+            lower_bound: how many standard deviations lie between the mean and the score, of all or for each reward.
+            counts: how many members a reward has, the first ones; all that lie there where nothing is said.
 
         Raises:
-            ValueError: if an adapter is of a kind that is not supported, or the lower bound is negative.
+            ValueError: if an adapter is of a kind that is not supported, a lower bound is negative, or there are not as
+                many members.
         """
-        places = {name: member_folders(folder) for name, folder in folders.items()}
-        members = {name: [_member_name(name, number) for number in range(len(places[name]))] for name in places}
-        found = {member: place for name in places for member, place in zip(members[name], places[name], strict=True)}
-        zeros = torch.cat([_zeros(folder, len(places[name])) for name, folder in folders.items()])
-        return cls(RewardModels.read(found, base), members, zeros, lower_bound)
+        found: dict[Path, str] = {}  # the name of the model in each folder
+        members, zeros = {}, []
+        for name, folder in folders.items():
+            places = member_folders(folder)
+            count = (counts or {}).get(name, len(places))
+            if not 1 <= count <= len(places):
+                raise ValueError(f"{name} must have 1 to {len(places)} members of those in {folder}, got {count}")
+            for number, zero in enumerate(_zeros(folder, len(places))[:count]):
+                if places[number] not in found:
+                    found[places[number]] = _member_name(name, number)
+                    zeros.append(zero)
+            members[name] = [found[place] for place in places[:count]]
+        models = RewardModels.read({member: place for place, member in found.items()}, base)
+        return cls(models, members, torch.tensor(zeros), lower_bound)
+
+
+def _of_each(lower_bound: LowerBound, name: str) -> float:
+    """The lower bound of one reward, in standard deviations."""
+    found = lower_bound[name] if isinstance(lower_bound, Mapping) else lower_bound
+    if found < 0:
+        raise ValueError(f"lower_bound must be at least 0 standard deviations, got {found} for {name}")
+    return found
 
 
 def _member_name(name: str, number: int) -> str:
     return name if number == 0 else f"{name} {number + 1}"
 
 
-def _zeros(folder: Path, count: int) -> Tensor:
-    """What counts as zero for each member, `(count,)`."""
+def _zeros(folder: Path, count: int) -> list[float]:
+    """What counts as zero for each of so many members."""
     path = folder / ENSEMBLE_FILE
     told = json.loads(path.read_text(encoding="utf-8"))["members"] if path.exists() else []
-    return torch.tensor([member["zero"] for member in told] if len(told) == count else [0.0] * count)
+    return [member["zero"] for member in told] if len(told) == count else [0.0] * count

@@ -1,6 +1,7 @@
 """Draws the learned reward of every expert against its KL to the base, and says where over-optimisation begins.
 
     python -m experts.over_optimisation --run build/experts --gold my_package.judges:politeness
+    python -m experts.over_optimisation --run build/experts --gold '{"polite": "my_package.judges:politeness"}'
 
 Knows the logs that `experts.train` leaves. Does not know what is true: a gold score comes from a function, which is
 asked about the sample answers in `answers.jsonl` (log one every update for a fine curve). As training moves an expert
@@ -9,8 +10,9 @@ away from its base, the learned reward goes on rising while gold turns round (ar
 
 import csv
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -24,6 +26,8 @@ from experts.text_rewards import Function
 
 Points = list[tuple[float, float]]
 """KL in nats per response, score."""
+Gold = Function | Mapping[str, Function]
+"""What scores prompts with answers: one function for all experts, or one for each expert that it speaks of."""
 
 
 class Curve(NamedTuple):
@@ -33,7 +37,7 @@ class Curve(NamedTuple):
     gold: Points
 
 
-def read_curves(run: Path, gold: Function | None = None) -> dict[str, Curve]:
+def read_curves(run: Path, gold: Gold | None = None) -> dict[str, Curve]:
     """The curves of all experts of a run.
 
     Args:
@@ -41,7 +45,7 @@ def read_curves(run: Path, gold: Function | None = None) -> dict[str, Curve]:
         gold: scores prompts with answers.
 
     Raises:
-        ValueError: if there are no logs.
+        ValueError: if there are no logs, or gold speaks of an expert that is not there.
     """
     points: dict[str, dict[int, tuple[float, float]]] = defaultdict(dict)
     for path in sorted(run.glob("logs/version_*/metrics.csv"), key=lambda path: int(path.parent.name.split("_")[1])):
@@ -51,6 +55,8 @@ def read_curves(run: Path, gold: Function | None = None) -> dict[str, Curve]:
                     points[name][int(row["step"])] = float(row[f"{name}/kl"]), float(row[f"{name}/reward"])
     if not points:
         raise ValueError(f"{run} must hold logs/version_*/metrics.csv, got none: has experts.train run?")
+    if isinstance(gold, Mapping) and (unknown := sorted(set(gold) - set(points))):
+        raise ValueError(f"gold must speak of the experts {sorted(points)}, got {unknown}")
     golden = {} if gold is None else gold_points(run / "answers.jsonl", gold)
     return {
         name: Curve([updates[step] for step in sorted(updates)], golden.get(name, []))
@@ -58,16 +64,21 @@ def read_curves(run: Path, gold: Function | None = None) -> dict[str, Curve]:
     }
 
 
-def gold_points(answers: Path, gold: Function) -> dict[str, Points]:
-    """The gold score of every logged answer beside its own KL, by expert."""
+def gold_points(answers: Path, gold: Gold) -> dict[str, Points]:
+    """The gold score of every logged answer beside its own KL, by expert; none of those that gold does not speak of."""
     rows = read_rows(answers, dict)
     latest = {(row["expert"], row["update"], row["prompt"]): row for row in rows}  # a resumed run logs some again
-    kept = sorted(latest.values(), key=lambda row: row["update"])
-    scores = gold([[{"role": "user", "content": row["prompt"]}] for row in kept], [row["answer"] for row in kept])
-    points: dict[str, Points] = defaultdict(list)
-    for row, score in zip(kept, scores, strict=True):
-        points[row["expert"]].append((float(row["kl"]), float(score)))
-    return dict(points)
+    by_expert: dict[str, list[Any]] = defaultdict(list)
+    for row in sorted(latest.values(), key=lambda row: row["update"]):
+        by_expert[row["expert"]].append(row)
+    judges = gold if isinstance(gold, Mapping) else dict.fromkeys(by_expert, gold)
+    return {name: _judged(kept, judges[name]) for name, kept in by_expert.items() if name in judges}
+
+
+def _judged(rows: list[Any], gold: Function) -> Points:
+    """The points of one expert's logged answers."""
+    scores = gold([[{"role": "user", "content": row["prompt"]}] for row in rows], [row["answer"] for row in rows])
+    return [(float(row["kl"]), float(score)) for row, score in zip(rows, scores, strict=True)]
 
 
 def smoothed(points: Points, window: int) -> Points:
@@ -104,16 +115,20 @@ def draw(curves: dict[str, Curve], output: Path, window: int) -> None:
     pyplot.close(figure)
 
 
-def over_optimisation(run: Path, gold: str | None = None, output: Path | None = None, window: int = 10) -> None:
+def over_optimisation(
+    run: Path, gold: str | dict[str, str] | None = None, output: Path | None = None, window: int = 10
+) -> None:
     """Draws the curves and prints a table.
 
     Args:
         run: the output folder of `experts.train`.
-        gold: `package.module:function` of prompts and answers, which gives the true scores.
+        gold: `package.module:function` of prompts and answers, which gives the true scores; or one for each expert by
+            its name, where every expert has a dimension of its own.
         output: image to write; `over_optimisation.png` in the run's folder if none is given.
         window: updates, or logged answers, whose mean is drawn.
     """
-    curves = read_curves(run, None if gold is None else Function(gold))
+    judges = {name: Function(source) for name, source in gold.items()} if isinstance(gold, dict) else gold
+    curves = read_curves(run, Function(judges) if isinstance(judges, str) else judges)
     draw(curves, output or run / "over_optimisation.png", window)
     table = Table("expert", "largest KL", "learned there", "gold is highest at KL", box=None)
     for name, curve in curves.items():

@@ -106,9 +106,15 @@ class AnswerLog(Callback):
     def _entry(self, answers: Answers, row: int) -> dict[str, object]:
         return {
             "expert": self.names[int(answers.experts[row])],
-            "prompt": self.tokenizer.decode(answers.prompt_ids[row][answers.prompt_mask[row].bool()]),
-            "answer": self.tokenizer.decode(answers.tokens[row][answers.mask[row].bool()]),
+            "prompt": self._text(answers.prompt_ids[row], answers.prompt_mask[row]),
+            "answer": self._text(answers.tokens[row], answers.mask[row]),
+            "ended": bool(answers.ended[row]),
             "reward": round(float(answers.own[row]), 3),
             "quality": None if answers.quality[row].isnan() else round(float(answers.quality[row]), 3),
             "kl": round(float(answers.kl[row]), 2),
         }
+
+    def _text(self, tokens: Tensor, mask: Tensor) -> str:
+        """What was said, as judges read it: without the template's and the end's special tokens."""
+        bare = self.tokenizer.decode(tokens[mask.bool()], skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return str(bare).strip()

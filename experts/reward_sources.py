@@ -7,7 +7,7 @@ scores.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Required, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -19,11 +19,28 @@ from experts.ensemble import RewardEnsemble, member_folders
 from experts.rewards import RewardModels, Rewards, known, names_in
 from experts.text_rewards import Classifier, Dialogues, Function, TextRewards
 
-Sources = Path | Mapping[str, str]
-"""A folder with one reward model per name, or for each name a folder, hub id or `package.module:function`."""
+
+class EnsembleSource(TypedDict, total=False):
+    """Reward models trained here that are scored as one, as a configuration says it.
+
+    Attributes:
+        folder: of the first member; the others lie in it.
+        members: how many of them, the first ones; all where nothing is said.
+        lower_bound: standard deviations between their mean and the score; the run's where nothing is said.
+    """
+
+    folder: Required[str]
+    members: int
+    lower_bound: float
+
+
+Source = str | EnsembleSource
+Sources = Path | Mapping[str, Source]
+"""A folder with one reward model per name, or for each name a folder, hub id, `package.module:function` or ensemble."""
 Kind = Literal["adapter", "classifier", "function"]
 _READERS: dict[Kind, Callable[[str], Classifier | Function]] = {"classifier": Classifier, "function": Function}
 _FUNCTION = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")
+_NEEDS_ENSEMBLE = "lower_bound needs an ensemble (reward_training --members 3)"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@.+)?")
 
 
@@ -67,28 +84,57 @@ def load_rewards(
         base: model whose trunk the reward models' adapters were trained on.
         dialogues: the prompts whose answers are scored, for rewards that read texts.
         names: which rewards.
-        lower_bound: standard deviations that the score of an ensemble lies below its members' mean.
+        lower_bound: standard deviations that the score of an ensemble lies below its members' mean, unless its source
+            says another number.
 
     Raises:
-        ValueError: if there is a lower bound but no ensemble, a source is of no known kind, or as the kind says.
+        ValueError: if there is a lower bound but no ensemble, an ensemble has not as many members, a source is of no
+            known kind, or as the kind says.
         FileNotFoundError: if there is nothing at a source.
     """
     if not isinstance(sources, Mapping):
         sources = {name: str(sources / name) for name in names}
-    kinds = {name: kind_of(sources[name]) for name in names}
-    folders = {name: Path(sources[name]) for name in names if kinds[name] == "adapter"}
-    ensembles = any(len(member_folders(folder)) > 1 for folder in folders.values())
-    if lower_bound and not ensembles:
-        raise ValueError(
-            f"lower_bound needs an ensemble (reward_training --members 3), got one model each in {sources}"
-        )
+    kinds = {name: _kind_at(name, sources[name]) for name in names}
     parts: list[Rewards] = []
-    if folders:
-        read = RewardEnsemble.read(folders, base, lower_bound) if ensembles else RewardModels.read(folders, base)
-        parts.append(read)
-    if readers := {name: _READERS[kinds[name]](sources[name]) for name in names if kinds[name] != "adapter"}:
+    if trained := {name: sources[name] for name in names if kinds[name] == "adapter"}:
+        parts.append(_reward_models(trained, base, lower_bound))
+    elif lower_bound:
+        raise ValueError(f"{_NEEDS_ENSEMBLE}, got none in {sources}")
+    if readers := {name: _READERS[kinds[name]](_place(sources[name])) for name in names if kinds[name] != "adapter"}:
         parts.append(TextRewards(dialogues, readers))
     return parts[0] if len(parts) == 1 else SeveralRewards(parts, names, base.dtype)
+
+
+def _place(source: Source) -> str:
+    """The folder, hub id or function that a source names."""
+    return source if isinstance(source, str) else source["folder"]
+
+
+def _kind_at(name: str, source: Source) -> Kind:
+    kind = kind_of(_place(source))
+    if kind != "adapter" and not isinstance(source, str):
+        raise ValueError(f"{name} must be made of reward models trained here to be an ensemble, got a {kind}: {source}")
+    return kind
+
+
+def _reward_models(sources: Mapping[str, Source], base: PreTrainedModel, lower_bound: float) -> Rewards:
+    """Adapters on the base: single models where there are no others, else ensembles.
+
+    Raises:
+        ValueError: if there is a lower bound but no ensemble.
+    """
+    folders = {name: Path(_place(source)) for name, source in sources.items()}
+    told = {name: source for name, source in sources.items() if not isinstance(source, str)}
+    counts = {name: len(member_folders(folder)) for name, folder in folders.items()}
+    counts |= {name: source["members"] for name, source in told.items() if "members" in source}
+    own = {name: source["lower_bound"] for name, source in told.items() if "lower_bound" in source}
+    alone = [name for name, bound in own.items() if bound and counts[name] == 1]
+    if alone or (lower_bound and set(counts.values()) == {1}):
+        raise ValueError(f"{_NEEDS_ENSEMBLE}, got one model each in {alone or dict(sources)}")
+    if not told and set(counts.values()) == {1}:
+        return RewardModels.read(folders, base)
+    bounds = dict.fromkeys(folders, lower_bound) | own
+    return RewardEnsemble.read(folders, base, bounds, counts)
 
 
 class SeveralRewards(nn.Module):

@@ -34,8 +34,9 @@ from experts.objectives import chosen, held_mask, needed, require_held, shares
 from experts.progress import AnswerLog, ExpertTable
 from experts.prompts import PromptStream, encode_prompts, read_asked, read_prompts
 from experts.references import References, fingerprint, load_references, sample_references, save_references
-from experts.reward_sources import load_rewards, reward_names
+from experts.reward_sources import Source, load_rewards, reward_names
 from experts.rewards import Rewards
+from experts.snapshots import Snapshots
 from experts.text_rewards import Dialogues
 
 Precision = Literal["32-true", "bf16-mixed", "64-true"]
@@ -56,7 +57,7 @@ def command_parser() -> ArgumentParser:
 
 def train_experts(
     base: Path,
-    rewards: Path | dict[str, str],
+    rewards: Path | dict[str, Source],
     prompts: Path,
     output: Path,
     exam: dict[str, Any],
@@ -71,6 +72,7 @@ def train_experts(
     target_modules: str | list[str] = "all-linear",
     lower_bound: float = 0.0,
     save_every: int = 5,
+    snapshot_every: int | None = None,
     log_answers_every: int = 10,
     wandb_project: str | None = None,
     accelerator: str = "auto",
@@ -84,7 +86,8 @@ def train_experts(
     Args:
         base: folder of the base model.
         rewards: folder of reward models, one per dimension and one for quality; or for each of these names a reward:
-            the folder of one reward model, a folder or hub id of a sequence classifier, or `package.module:function`.
+            the folder of one reward model, a folder or hub id of a sequence classifier, `package.module:function`, or
+            an ensemble with members and a lower bound of its own, `{folder: ..., members: 3, lower_bound: 1.0}`.
         prompts: JSONL with rows `{"messages": [...]}`, and `"asked": [...]` where an objective is what a prompt asks.
         output: receives adapters, `last.ckpt` and the one before it, `answers.jsonl`, `logs/` and reference answers.
         exam: further arguments of `Exam`.
@@ -101,6 +104,7 @@ def train_experts(
         target_modules: what the adapters act on.
         lower_bound: standard deviations that the score of an ensemble of reward models lies below its members' mean.
         save_every: updates between checkpoints.
+        snapshot_every: updates between copies of the experts that stay in `output/snapshots`; none if not given.
         log_answers_every: updates between logged answers.
         wandb_project: also logs to this project of Weights & Biases; wandb must be installed.
         accelerator: Lightning's.
@@ -142,7 +146,8 @@ def train_experts(
         watch,
         ExpertTable(module.names, module.updates),
         AnswerLog(output / "answers.jsonl", tokenizer, module.names, log_answers_every),
-        LastCheckpoint(output / LAST, save_every, lambda: watch.suspicious),
+        *([] if snapshot_every is None else [Snapshots(output, snapshot_every)]),
+        LastCheckpoint(output / LAST, save_every, lambda: watch.suspicious),  # after what it should find on disk
     ]
     machines = {"accelerator": accelerator, "devices": devices, "num_nodes": num_nodes, "strategy": strategy}
     trainer = _trainer(_loggers(output, wandb_project), callbacks, precision, machines)
@@ -231,6 +236,12 @@ def _references(
     return references
 
 
+def silence() -> None:
+    """Lets Lightning speak of what matters alone."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message="Found .* in eval mode")  # the frozen base is, on purpose
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Parses the command line, keeps the resolved configuration beside the output, trains."""
     parser = command_parser()
@@ -239,8 +250,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.save(config, config.output / "train.yaml", overwrite=True)
     values = config.as_dict()
     values.pop("config")
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message="Found .* in eval mode")  # the frozen base is, on purpose
+    silence()
     try:
         train_experts(**values)
     except CollapseError as collapse:

@@ -97,6 +97,7 @@ COMMAND_OF = {
     "pcm.yaml": "pcm.train fit",
     "compare.yaml": "compare",
     "results.yaml": "compare",
+    "ensembles.yaml": "comparison.ensembles",
 }
 
 

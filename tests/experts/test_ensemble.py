@@ -15,6 +15,7 @@ from experts.reward_sources import load_rewards
 from experts.reward_training import train_rewards
 from experts.reward_worth import calibration_error, measure_ensemble
 from experts.rewards import RewardModels
+from experts.train import command_parser
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.* is deprecated")  # inside TRL and PEFT
 
@@ -57,6 +58,69 @@ def test_an_ensemble_scores_its_members_mean_less_so_many_deviations(folder, fol
     assert rewards.version != RewardEnsemble.read(folders, tiny_classifier()).version
 
 
+def arms(folder):
+    """Three rewards of one ensemble, and a model that has no other members."""
+    ant = str(folder / "ant")
+    return {
+        "first": {"folder": ant, "members": 1},
+        "mean": {"folder": ant, "lower_bound": 0.0},
+        "low": {"folder": ant, "members": 3, "lower_bound": 0.7},
+        "bee": str(folder / "bee"),
+    }
+
+
+def test_each_reward_has_members_and_a_lower_bound_of_its_own(folder, folders, texts, dialogues):  # noqa: F811
+    rewards = load_rewards(arms(folder), tiny_classifier(), dialogues, ["first", "mean", "low", "bee"])
+    assert rewards.lower_bounds == {"first": 0.0, "mean": 0.0, "low": 0.7, "bee": 0.0}
+    scores = rewards.score(texts)
+    alone = RewardModels.load(folder, tiny_classifier()).score(texts)  # zeros: 0 for the first member and for bee
+    torch.testing.assert_close(scores[:, [0, 3]], alone)
+    for column, beta in ((1, 0.0), (2, 0.7)):
+        expected = RewardEnsemble.read(folders, tiny_classifier(), lower_bound=beta).score(texts)[:, 0]
+        torch.testing.assert_close(scores[:, column], expected)
+    assert (scores[:, 2] < scores[:, 1]).all()
+    run_wide = load_rewards(arms(folder), tiny_classifier(), dialogues, ["first", "mean", "low"], lower_bound=0.2)
+    assert run_wide.lower_bounds == {"first": 0.2, "mean": 0.0, "low": 0.7}  # of one member 0.2 x 0 deviations
+
+
+def test_a_member_of_several_rewards_reads_an_answer_once(folder, texts, dialogues, monkeypatch):  # noqa: F811
+    rewards, rows = load_rewards(arms(folder), tiny_classifier(), dialogues, ["first", "mean", "low"]), []
+    everything = rewards.score(texts)
+    assert len(rewards.models.names) == 3
+    plain = rewards.models.bank.forward_hidden
+    monkeypatch.setattr(
+        rewards.models.bank, "forward_hidden", lambda *given: rows.extend(given[2].tolist()) or plain(*given)
+    )
+    needed = torch.tensor([[1, 0, 0], [0, 1, 1], [1, 0, 1], [0, 0, 0], [1, 0, 0]], dtype=torch.bool)
+    torch.testing.assert_close(rewards.score(texts, needed=needed), everything * needed)
+    assert sorted(rows) == [0, 0, 0, 0, 1, 1, 2, 2]
+
+
+def test_an_ensemble_that_is_not_there_is_refused(folder, dialogues):  # noqa: F811
+    def load(**source):
+        return load_rewards({"ant": {"folder": f"{folder}/ant", **source}}, tiny_classifier(), dialogues, ["ant"])
+
+    with pytest.raises(ValueError, match=r"ant must have 1 to 3 members of those in .*, got 4"):
+        load(members=4)
+    with pytest.raises(ValueError, match=r"lower_bound needs an ensemble .*, got one model each in \['ant'\]"):
+        load(members=1, lower_bound=1.0)
+    with pytest.raises(ValueError, match=r"ant must be made of reward models trained here .*, got a function"):
+        load(folder="test_text_rewards:fives")
+
+
+def test_a_configuration_may_name_ensembles_beside_other_rewards(tmp_path):
+    def parsed(key):
+        rewards = {"ant": "rewards/ant", "low": {"folder": "rewards/ant", key: 1}}
+        path = tmp_path / "config.yaml"
+        path.write_text(json.dumps({"base": "b", "prompts": "p", "output": "o", "rewards": rewards}))
+        return command_parser().parse_args(["--config", str(path)]).as_dict()["rewards"]
+
+    assert parsed("members") == {"ant": "rewards/ant", "low": {"folder": "rewards/ant", "members": 1}}
+    assert parsed("lower_bound")["low"] == {"folder": "rewards/ant", "lower_bound": 1.0}
+    with pytest.raises(SystemExit):
+        parsed("number")
+
+
 def test_only_members_of_needed_rewards_are_run(folders, texts, monkeypatch):
     rewards, rows = RewardEnsemble.read(folders, tiny_classifier(), lower_bound=0.5), []
     everything = rewards.score(texts)
@@ -78,7 +142,7 @@ def test_a_folder_with_members_becomes_an_ensemble_and_one_without_stays_as_it_w
 ):
     both = load_rewards(folder, tiny_classifier(), dialogues, ["ant", "bee"], lower_bound=0.3)
     assert isinstance(both, RewardEnsemble)
-    assert both.lower_bound == 0.3
+    assert both.lower_bounds == {"ant": 0.3, "bee": 0.3}
     assert isinstance(load_rewards(folder, tiny_classifier(), dialogues, ["bee"]), RewardModels)
     with pytest.raises(ValueError, match="lower_bound needs an ensemble"):
         load_rewards(folder, tiny_classifier(), dialogues, ["bee"], lower_bound=0.3)
@@ -88,8 +152,10 @@ def test_a_folder_with_members_becomes_an_ensemble_and_one_without_stays_as_it_w
 
 def test_what_is_no_ensemble_is_refused(folder):
     models = RewardModels.load(folder, tiny_classifier())
-    with pytest.raises(ValueError, match="must be a member of one reward"):
+    with pytest.raises(ValueError, match="must be a member of a reward"):
         RewardEnsemble(models, {"ant": ["ant"]})
+    with pytest.raises(ValueError, match="must be a member of a reward"):
+        RewardEnsemble(models, {"ant": ["ant", "ant"], "bee": ["bee"]})
     with pytest.raises(ValueError, match="at least 0 standard deviations, got -1"):
         RewardEnsemble(models, {"ant": ["ant"], "bee": ["bee"]}, lower_bound=-1)
     with pytest.raises(ValueError, match="members must be at least 1, got 0"):

@@ -34,6 +34,28 @@ def test_a_resumed_run_counts_every_update_once(run):
     assert curve.gold == [(update, -abs(update - 4)) for update in range(9)]
 
 
+def shouting(prompts, answers):
+    """A gold judge of another dimension."""
+    return [float(len(answer)) for answer in answers]
+
+
+def test_each_expert_has_the_gold_of_its_own_dimension(run, capsys):
+    (run / "logs" / "version_11").mkdir()
+    (run / "logs" / "version_11" / "metrics.csv").write_text("step,bee/kl,bee/reward\n0,7.0,0.5\n")
+    with (run / "answers.jsonl").open("a") as file:
+        file.write("\n" + json.dumps({"update": 1, "expert": "bee", "prompt": "w1", "answer": "w w", "kl": 7.0}))
+    length, shouting = (Function(f"test_over_optimisation:{name}") for name in ("length", "shouting"))
+    curves = read_curves(run, {"ant": length, "bee": shouting})
+    assert curves["ant"].gold[0] == (0.0, -4.0)
+    assert curves["bee"].gold == [(7.0, 3.0)]
+    assert read_curves(run, {"bee": shouting})["ant"].gold == []
+    with pytest.raises(ValueError, match=r"gold must speak of the experts \['ant', 'bee'\], got \['cat'\]"):
+        read_curves(run, {"cat": length})
+    main(["--run", str(run), "--gold", '{"ant": "test_over_optimisation:length"}', "--window", "1"])
+    words = capsys.readouterr().out.split()
+    assert words[-9:] == ["ant", "8.00", "0.800", "4.00", "bee", "7.00", "0.500", "not", "measured"]
+
+
 def test_experts_that_were_added_later_stand_beside_the_first(run):
     (run / "logs" / "version_11").mkdir()
     (run / "logs" / "version_11" / "metrics.csv").write_text("step,bee/kl,bee/reward\n0,7.0,0.5\n")

@@ -1,0 +1,1 @@
+"""Ensembles of reward models: does their lower bound resist over-optimisation?"""

@@ -12,6 +12,7 @@ collapses stops and says what to change. Several processes (`--devices 2`) end w
 import logging
 import warnings
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -46,7 +47,7 @@ Precision = Literal["32-true", "bf16-mixed", "64-true"]
 def command_parser() -> ArgumentParser:
     """The parser of this command; under `exam`, `ppo` and `guards` it takes the arguments of these classes."""
     parser = ArgumentParser(description="Trains one expert per dimension, all together.")
-    parser.add_function_arguments(train_experts, as_positional=False, skip={"exam", "ppo", "guards"})
+    parser.add_function_arguments(train_experts, as_positional=False, skip={"exam", "ppo", "guards", "callbacks"})
     given = {"bank", "rewards", "references", "prompts", "end_id", "pad_id", "shares", "held"}
     parser.add_class_arguments(Exam, "exam", skip=given, instantiate=False)
     parser.add_class_arguments(JointPPO, "ppo", skip={"exam"}, instantiate=False)
@@ -80,6 +81,7 @@ def train_experts(
     num_nodes: int = 1,
     strategy: Literal["auto", "ddp"] = "auto",
     precision: Precision = "32-true",
+    callbacks: Sequence[Callback] = (),
 ) -> None:
     """Leaves one PEFT folder per dimension in `output`; does nothing if they are all there.
 
@@ -112,6 +114,7 @@ def train_experts(
         num_nodes: Lightning's.
         strategy: Lightning's; each process holds the base and all experts.
         precision: Lightning's.
+        callbacks: told about every update, after everything else is done with it.
 
     Raises:
         ValueError: if something that must be there is not; the message says what.
@@ -142,15 +145,16 @@ def train_experts(
     marked = {"shares": shares(aims, paying, asked), "held": held_mask(held or {}, list(aims), paying), **exam}
     module = JointPPO(Exam(bank, reward_models, references, encoded, *ends, **marked), **ppo)
     watch = Guards(module.names, **guards)
-    callbacks = [
+    told = [
         watch,
         ExpertTable(module.names, module.updates),
         AnswerLog(output / "answers.jsonl", tokenizer, module.names, log_answers_every),
         *([] if snapshot_every is None else [Snapshots(output, snapshot_every)]),
         LastCheckpoint(output / LAST, save_every, lambda: watch.suspicious),  # after what it should find on disk
+        *callbacks,
     ]
     machines = {"accelerator": accelerator, "devices": devices, "num_nodes": num_nodes, "strategy": strategy}
-    trainer = _trainer(_loggers(output, wandb_project), callbacks, precision, machines)
+    trainer = _trainer(_loggers(output, wandb_project), told, precision, machines)
     fit(trainer, module, prompts_per_update, output)
     if trainer.is_global_zero:
         for name in aims:

@@ -1,0 +1,65 @@
+"""The findings for people, as tables.
+
+Knows rows of numbers. Does not know how they came about.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from comparison.page import Sheet, shown_estimate
+
+Report = Mapping[str, Any]
+
+
+def sheets(report: Report) -> Iterator[Sheet]:
+    """Gives all tables that there is something for."""
+    if report["rows"]:
+        yield timing_sheet(report)
+    if report["gold"]:
+        yield gold_sheet(report)
+    if report["claims"]:
+        yield claims_sheet(report)
+
+
+def timing_sheet(report: Report) -> Sheet:
+    """Gives one line for each way."""
+    settings = report["settings"]
+    rows = [
+        [
+            row["way"],
+            str(row["trainees"]),
+            f"{row['seconds']:.2f} ± {row['spread']:.2f}",
+            f"{row['before']:.1f}",
+            f"{row['minutes']:.1f}",
+            f"{row['joint_share']:.2f}",
+        ]
+        for row in report["rows"]
+    ]
+    title = (
+        f"Training {len(settings['dimensions'])} experts on {settings['threads']} threads, "
+        f"{settings['prompts_per_update']} answers of each in an update, {settings['updates']} updates: seconds of an "
+        "update of all of them, and until they are ready for the first one."
+    )
+    return Sheet(title, ["way", "runs", "seconds", "before", "whole, minutes", "joint ÷ it"], rows)
+
+
+def gold_sheet(report: Report) -> Sheet:
+    """Gives what the experts of each way, and the base, score."""
+    rows = [
+        [way, *(shown_estimate(entry[measure][key]) for measure in entry for key in ("mean", "joint_minus"))]
+        for way, entry in report["gold"].items()
+    ]
+    title = (
+        f"{report['settings']['questions']} questions that training never saw, at temperature 1, read by the gold "
+        "judge; mean over experts, differences paired by question."
+    )
+    return Sheet(title, ["way", "own dimension", "joint − it", "quality", "joint − it"], rows)
+
+
+def claims_sheet(report: Report) -> Sheet:
+    """Gives what is asked of the joint training, and whether it holds; a difference holds where it may be zero."""
+    rows = [
+        [line["claim"], f"{line['value']:.3f}", f"{line['bound']:.3f}", "yes" if line["holds"] else "NO"]
+        for line in report["claims"]
+    ]
+    return Sheet("What is asked of the joint training.", ["claim", "value", "bound", "holds"], rows)

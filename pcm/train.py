@@ -8,7 +8,7 @@ on with `fit --config ... --ckpt_path <folder>/checkpoints/last.ckpt` and ends w
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,7 +29,11 @@ from pcm.intensity.curves import Intensities
 from pcm.model import PreferenceControlModel
 from pcm.module import QUALITY, ControllerTraining
 from pcm.published import PublishedControlModel
+from pcm.stored import StoredPairs
 from pcm.trunk import own_model
+
+PATHS = ("bundle", "train", "validation", "references", "stored", "trunk")
+"""The settings that say where something lies."""
 
 
 class BankReader:
@@ -72,6 +76,8 @@ def training(
     max_new_tokens: int = 96,
     form: Literal["shared", "published"] = "shared",
     trunk: str | dict[str, Any] | None = None,
+    behaviour: bool = True,
+    stored: str | None = None,
     **settings: Any,
 ) -> ControllerTraining:
     """Gives the training of a fresh controller for a bundle's experts, judged by the bundle's reward models.
@@ -91,6 +97,10 @@ def training(
             output for each expert and needs a trunk (`PublishedControlModel`).
         trunk: the controller's own causal language model, a folder or hub id, or a configuration of transformers with
             its `model_type`, initialised at random; None reads the base's own hidden states.
+        behaviour: whether the form `shared` sees what each expert is about to do.
+        stored: folder that keeps pairs of the uniform mixture's answers with the judges' scores, to learn from them
+            alone (what `dpo` is meant for); what is not there yet is drawn once. None draws pairs with the controller
+            as it learns.
         settings: see `ControllerTraining`.
 
     Raises:
@@ -108,7 +118,7 @@ def training(
         scores = ReferenceScores(conversations, found.scores)
     mixture.pcm = mixture.gate = mixture.cap = None  # a cap is the deployer's: `save_best` puts it back
     mixture.intensities = Intensities()  # those of another controller
-    controller = fresh_controller(mixture, form, trunk, width, rule, max_gate)
+    controller = fresh_controller(mixture, form, trunk, width, rule, max_gate, behaviour)
     return ControllerTraining(
         controller,
         mixture,
@@ -116,13 +126,20 @@ def training(
         rewards,
         scores,
         mixture.dimensions,
+        stored=None if stored is None else StoredPairs(stored, f"{bundles.sha256(folder / bundles.MANIFEST)} {rule}"),
         max_new_tokens=max_new_tokens,
         **settings,
     )
 
 
 def fresh_controller(
-    mixture: Mixture, form: str, trunk: str | dict[str, Any] | None, width: int, rule: str, max_gate: float
+    mixture: Mixture,
+    form: str,
+    trunk: str | dict[str, Any] | None,
+    width: int,
+    rule: str,
+    max_gate: float,
+    behaviour: bool = True,
 ) -> Controller:
     """Gives a controller that is still the uniform mixture; the arguments are those of `training`."""
     model = None if trunk is None else own_model(trunk, mixture.tokenizer, mixture.dimensions, mixture.window)
@@ -131,7 +148,8 @@ def fresh_controller(
             raise ValueError("the published form must have a trunk of its own, got none")
         return PublishedControlModel(len(mixture.dimensions), model)
     base_size = int(mixture.bank.base.config.get_text_config().hidden_size)
-    return PreferenceControlModel(base_size if model is None else model.hidden_size, width, rule, max_gate, model)
+    size = base_size if model is None else model.hidden_size
+    return PreferenceControlModel(size, width, rule, max_gate, model, behaviour)
 
 
 def reference_answers(
@@ -185,15 +203,29 @@ def save_best(model: ControllerTraining, checkpoint: str, config: Any) -> None:
     """
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
     model.load_state_dict(state)
-    mixture = model.frozen[0]
+    model.frozen.to(torch.device("cpu"))
+    mixture = model.frozen.mixture
     assert isinstance(mixture, Mixture)  # `training` put it there
     mixture.pcm = model.controller.cpu().eval()
     source = Path(config.model.bundle)
     mixture.cap = bundles.read_manifest(source).cap
-    settings = {name: value for name, value in vars(config.model).items() if isinstance(value, int | float)}
-    settings |= {name: config.model[name] for name in ("against", "form", "objective")}
-    provenance = {**bundles.read_manifest(source).provenance, "pcm": {**settings, "rule": mixture.rule}}
+    provenance = {**bundles.read_manifest(source).provenance, "pcm": made_with(vars(config.model))}
     mixture.save(config.output, provenance, rewards=source / "rewards")
+
+
+def made_with(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Gives the settings of `training` that a bundle's provenance holds: all but paths.
+
+    Of a path that changes what is learned it holds the kind: `stored` pairs, a `trunk` that was trained before.
+
+    Args:
+        settings: by name, resolved.
+    """
+    said = {name: value for name, value in settings.items() if name not in PATHS}
+    told: dict[str, Any] = {name: value for name, value in said.items() if isinstance(value, int | float | str)}
+    trunk = settings["trunk"]
+    told["trunk"] = "base" if trunk is None else "trained" if isinstance(trunk, str) else dict(trunk)
+    return told | {"stored": settings["stored"] is not None}
 
 
 def main(arguments: list[str] | None = None) -> ControllerCLI:

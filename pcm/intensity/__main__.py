@@ -29,7 +29,7 @@ from mixture import Mixture
 from pcm.data import Conversation, read_prompts
 from pcm.intensity.curves import Intensities
 from pcm.intensity.fitting import curve_of
-from pcm.objective import relative_rewards
+from pcm.worth import relative_rewards
 
 BATCH = 64
 LEVELS = (1 / 16, 1 / 8, 1 / 4, 3 / 8, 1 / 2, 3 / 4, 1.0)

@@ -24,9 +24,11 @@ from pcm.collapse import CollapseWatch, complaints
 from pcm.controller import Controller
 from pcm.data import Batch, Conversation, PromptsAndPreferences
 from pcm.experience import monitors, read_responses
+from pcm.frozen import Prompts
 from pcm.model import PreferenceControlModel
-from pcm.module import AGAINST, ControllerTraining, half_width
+from pcm.module import AGAINST, ControllerTraining
 from pcm.objective import OBJECTIVES
+from pcm.standing import half_width
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 PROMPTS = [[{"role": "user", "content": text}] for text in ("What is a volcano?", "Thank you friend!", "Be short.")]
@@ -55,6 +57,9 @@ class Judges:
         self.needed.append(needed)
         mean = (texts.input_ids * texts.attention_mask).sum(-1) / texts.lengths / 100.0
         return torch.where(needed, mean.unsqueeze(-1) * torch.arange(1.0, 5.0), 0.0)
+
+    def to(self, device: torch.device) -> None:
+        self.moved_to = device
 
 
 def no_references(conversations: Sequence[Conversation]) -> Tensor:
@@ -182,7 +187,7 @@ def test_training_reads_what_decoding_decoded(mixture):
 def test_only_quality_and_what_is_asked_for_is_judged(mixture):
     module = training(mixture)
     module.rewards(batch(), None)
-    judges = module.frozen[2]
+    judges = module.frozen.rewards
     assert isinstance(judges, Judges)
     assert torch.equal(judges.needed[0], torch.cat((ASKED > 0, torch.ones(3, 1).bool()), -1))
 
@@ -190,9 +195,10 @@ def test_only_quality_and_what_is_asked_for_is_judged(mixture):
 def test_an_answer_as_far_behind_the_base_as_it_may_be_loses_half_of_its_worth(mixture):
     module = training(mixture, leniency=1.5)
     module.references = lambda conversations: torch.tensor([[0.0, 0.0, 0.0, 2.0]]).repeat(len(conversations), 1)
-    module.frozen[2].score = lambda *_: torch.tensor([[200.0, 200.0, 200.0, 0.5]]).repeat(3, 1)  # type: ignore[method-assign]
+    module.frozen.rewards.score = lambda *_: torch.tensor([[200.0, 200.0, 200.0, 0.5]]).repeat(3, 1)  # type: ignore[method-assign]
     drawn = mixture.rollout(*mixture.encode(PROMPTS), ASKED, module.drawing, module.generators(0, len(PROMPTS)))
-    torch.testing.assert_close(module.judge(batch(), drawn, module.beaten(batch())).double(), ASKED.sum(-1) / 2)
+    scores = module.frozen.scores(batch(), drawn)
+    torch.testing.assert_close(module.judge(batch(), scores, module.beaten(batch())).double(), ASKED.sum(-1) / 2)
 
 
 @pytest.mark.parametrize("name", ["reward_temperature", "temperature"])
@@ -207,7 +213,7 @@ def test_judges_do_not_hear_what_the_mixture_is_told(mixture):
     heard = mixture.encode(told.heard)
     assert heard[0].shape[1] > mixture.encode(PROMPTS)[0].shape[1]
     drawn = mixture.rollout(*heard, ASKED, module.drawing, module.generators(0, len(PROMPTS)))
-    worth = [module.judge(one, drawn, module.beaten(one)) for one in (told, plain)]
+    worth = [module.judge(one, module.frozen.scores(one, drawn), module.beaten(one)) for one in (told, plain)]
     assert torch.equal(*worth)
     assert not torch.equal(module.rewards(told, None), module.rewards(plain, None))
 
@@ -217,13 +223,13 @@ def test_responses_can_be_measured_against_what_the_uniform_mixture_answers_to_t
     module.references = None
     torch.nn.init.normal_(module.controller.score.weight, std=3.0)
     beaten = module.beaten(batch())
+    assert mixture.pcm is module.controller
     mixture.pcm = None
     generators = module.generators(AGAINST, len(PROMPTS))
     drawn = mixture.rollout(*mixture.encode(PROMPTS), ASKED, module.drawing, generators)
-    assert torch.equal(beaten, module.scores(batch(), drawn))
-    torch.testing.assert_close(module.judge(batch(), drawn, beaten).double(), ASKED.sum(-1) / 4)  # half of half of it
-    module.beaten(batch())
-    assert mixture.pcm is module.controller
+    scores = module.frozen.scores(batch(), drawn)
+    assert torch.equal(beaten, scores)
+    torch.testing.assert_close(module.judge(batch(), scores, beaten).double(), ASKED.sum(-1) / 4)  # half of half of it
 
 
 def test_a_policy_at_a_temperature_is_mixed_first_and_tempered_after(mixture):
@@ -231,7 +237,7 @@ def test_a_policy_at_a_temperature_is_mixed_first_and_tempered_after(mixture):
     input_ids, attention_mask = mixture.encode(PROMPTS)
     drawn = mixture.rollout(input_ids, attention_mask, ASKED, module.drawing, module.generators(0, 3))
     assert module.drawing.temperature == 0.5
-    experience = module.experience(input_ids, attention_mask, ASKED, drawn)
+    experience = module.frozen.read(Prompts(input_ids, attention_mask, ASKED), drawn, places_matter=False)
     old, divergence, seen = module.look(experience, drawn)
     mixed, _ = experience.mixed(rule_named("anchored"), module.controller)
     weights = mixed.exp() ** 2
@@ -291,7 +297,7 @@ class Indifferent(Judges):
 def test_a_controller_that_is_paid_for_nothing_returns_to_the_base(mixture, tmp_path):
     """The divergence of a place does not depend on the token drawn there: as a reward it would teach nothing."""
     module = training(mixture, beta=1.0, learning_rate=2e-2)
-    module.frozen = (*module.frozen[:2], Indifferent())
+    module.frozen = replace(module.frozen, rewards=Indifferent())
     assert module.rewards(batch(), module.controller).mean() < -5  # every response is worth 0.25 or 0.5, less its nats
     fit(module, tmp_path)
     assert module.rewards(batch(), module.controller).mean() > 0
@@ -361,7 +367,7 @@ def test_a_collapse_that_stays_is_warned_of_in_training(mixture, tmp_path):
 def test_a_judge_that_gives_no_number_is_refused(mixture):
     module = training(mixture)
     module.references = lambda conversations: torch.full((len(conversations), 4), 0.0)
-    module.frozen[2].score = lambda *_: torch.full((3, 4), float("nan"))  # type: ignore[method-assign]
+    module.frozen.rewards.score = lambda *_: torch.full((3, 4), float("nan"))  # type: ignore[method-assign]
     with pytest.raises(ValueError, match="rewards must be finite, got 12"):
         module.rewards(batch(), None)
 

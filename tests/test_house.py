@@ -82,6 +82,7 @@ COMMAND_OF = {
     "multi_objective.yaml": "experts.train",
     "bundle.yaml": "pcm",
     "pcm.yaml": "pcm.train fit",
+    "ablation.yaml": "comparison.ablation",
     "compare.yaml": "compare",
     "results.yaml": "compare",
 }

@@ -108,14 +108,14 @@ class ControllerTraining(LightningModule):
         self.frozen = Frozen(mixture, experts, rewards, [*(dimension.name for dimension in dimensions), QUALITY])
         mixture.pcm = controller
         self.references, self.stored, self.rule = references, stored, rule_named(mixture.rule)
+        self.dimensions = dimensions  # the command line hands them on to the data
         self.temperature, self.objective, self.worth = temperature, objective_named(objective), worth_named(worth)
         self.learning_rate, self.warmup, self.eta, self.beta = learning_rate, warmup, eta, beta
         self.reward_temperature, self.leniency = reward_temperature, leniency
         self.passes, self.minibatches, self.clip, self.seed = passes, minibatches, clip, seed
         self.drawing = Sampling(temperature=temperature, max_new_tokens=max_new_tokens)
         self.validating = Sampling(temperature=validation_temperature, max_new_tokens=max_new_tokens)
-        self.watch = CollapseWatch()
-        self.standing = Standing()
+        self.watch, self.standing = CollapseWatch(), Standing()
 
     def configure_optimizers(self) -> Any:
         """Gives Adam and its schedule, stepped once in an iteration."""

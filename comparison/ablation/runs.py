@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from threading import Event
 
 from comparison.ablation.plan import Run
 from experts.miniature.__main__ import ENVIRONMENT
@@ -27,10 +28,19 @@ def train(runs: Sequence[Run], workers: int, done: Callable[[Run], object] = lam
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
-    threads = max(1, (os.cpu_count() or 1) // workers)
+    threads, failed = max(1, (os.cpu_count() or 1) // workers), Event()
+
+    def begin(run: Run) -> None:
+        if not failed.is_set():
+            try:
+                finish(run, threads, done)
+            except BaseException:
+                failed.set()
+                raise
+
     pool = ThreadPoolExecutor(workers)
     try:
-        waiting = [pool.submit(finish, run, threads, done) for run in runs]
+        waiting = [pool.submit(begin, run) for run in runs]
         for one in wait(waiting, return_when=FIRST_EXCEPTION).done:
             one.result()
     finally:

@@ -1,6 +1,8 @@
 """The frozen models compute where the controller does, and no checkpoint holds them."""
 
 import warnings
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from test_training import Judges, batch, data_in, quiet_trainer, training
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from decoding.answered import Answered
 from mixture import Mixture
 from pcm.frozen import pair_generators, row_generators
 from pcm.stored import StoredPairs
@@ -23,18 +26,31 @@ def moves(mixture: Mixture, monkeypatch: Any) -> list[torch.device]:
     return told
 
 
-def test_mixture_and_judges_go_where_the_controller_is(mixture, tmp_path, monkeypatch):
-    told = moves(mixture, monkeypatch)
-    for begin in ("fit", "validate"):
-        module = training(mixture)
-        told.clear()
-        data = data_in(tmp_path, 3, 2)
-        with warnings.catch_warnings(action="ignore"):
-            getattr(quiet_trainer(max_epochs=1, enable_checkpointing=False), begin)(module, datamodule=data)
-        assert set(told) == {CPU}
-        assert isinstance(module.frozen.rewards, Judges)
-        assert module.frozen.rewards.moved_to == CPU
-        assert not [name for name, _ in module.named_parameters() if not name.startswith("controller.")]
+class Followers(Judges):
+    """Judges that tell what they heard, in its order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[object] = []
+
+    def to(self, device: torch.device) -> None:
+        self.heard.append(device)
+
+    def score(self, texts: Answered, names: Sequence[str] | None = None, needed: Tensor | None = None) -> Tensor:
+        self.heard.append("a question")
+        return super().score(texts, names, needed)
+
+
+@pytest.mark.parametrize("begin", ["fit", "validate"])
+def test_mixture_and_judges_go_where_the_controller_is_before_they_are_asked(mixture, tmp_path, monkeypatch, begin):
+    told, judges, module = moves(mixture, monkeypatch), Followers(), training(mixture)
+    module.frozen = replace(module.frozen, rewards=judges)
+    trainer = quiet_trainer(max_epochs=1, enable_checkpointing=False)
+    with warnings.catch_warnings(action="ignore"):
+        getattr(trainer, begin)(module, datamodule=data_in(tmp_path, 3, 2))
+    assert set(told) == {CPU}
+    assert judges.heard[:2] == [CPU, "a question"]
+    assert not [name for name, _ in module.named_parameters() if not name.startswith("controller.")]
 
 
 class Strays(TorchFunctionMode):

@@ -78,6 +78,8 @@ def test_without_behaviour_text_and_intensity_still_decide_and_names_do_not():
     torch.testing.assert_close(weights[0, 0], weights[0, 3], atol=1e-12, rtol=0)  # asked for alike, weighed alike
     assert (weights[0, 0] * ASKED[0, 2] - weights[0, 2]).abs() > 1e-3
     assert not torch.equal(weights, controller(hidden.flip(0), features, ASKED).exp())
+    alike = trained("logit", behaviour=False)(hidden, features, ASKED)[1:]
+    torch.testing.assert_close(alike, uniform_log_weights(ASKED)[1:])  # shares of what is asked for alike are equal
 
 
 def test_shares_sum_to_what_is_asked_and_gates_stay_below_their_bound():

@@ -97,7 +97,11 @@ class Mixture(Protocol):
 
 
 class Rewards(Placed, Protocol):
-    """The learned judges, one for each dimension and one called `quality`."""
+    """The learned judges, one for each dimension and mostly one called `quality`."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Theirs."""
 
     def score(self, texts: Answered, names: Sequence[str] | None = None, needed: Tensor | None = None) -> Tensor:
         """Gives raw scores (N, D); where `needed` (N, D) is false the judge is not asked and 0 stands."""

@@ -17,6 +17,8 @@ from pcm.controller import Controller
 from pcm.data import Batch
 from pcm.experience import Experience, Experts, Mixture, Rewards, Rollout, read_responses
 
+QUALITY = "quality"
+
 
 class Prompts(NamedTuple):
     """Prompts of S responses, as whoever answers them reads them."""
@@ -34,13 +36,18 @@ class Frozen:
         mixture: draws responses.
         experts: reads finished responses, with the mixture's own bank.
         rewards: the judges.
-        names: of the judges: the K dimensions, quality last.
+        poles: the names of the K dimensions.
     """
 
     mixture: Mixture
     experts: Experts
     rewards: Rewards
-    names: Sequence[str]
+    poles: Sequence[str]
+
+    @property
+    def names(self) -> list[str]:
+        """The judges' names (D): those of the dimensions, and quality last where anybody judges it."""
+        return [*self.poles, *(name for name in (QUALITY,) if name in self.rewards.names)]
 
     def to(self, device: torch.device) -> None:
         """Moves everything to where the controller is."""
@@ -74,7 +81,7 @@ class Frozen:
         )
 
     def scores(self, batch: Batch, drawn: Rollout) -> Tensor:
-        """Gives the judges' scores (S, K + 1) of responses, zero for what is not asked for; quality always is.
+        """Gives the judges' scores (S, D) of responses, zero for what is not asked for; quality always is.
 
         Judges do not hear the words in which a prompt was told what is asked for.
 
@@ -89,7 +96,8 @@ class Frozen:
         input_ids, attention_mask = (part.repeat(times, 1) for part in self.mixture.encode(batch.conversations))
         asked = batch.asked.repeat(times, 1)
         texts = Answered.joined(input_ids, attention_mask, drawn.tokens, drawn.mask)
-        needed = torch.cat((asked > 0, torch.ones_like(asked[:, :1], dtype=torch.bool)), dim=-1)  # (S, K + 1)
+        needed = torch.ones(len(asked), len(self.names), dtype=torch.bool, device=asked.device)  # (S, D)
+        needed[:, : asked.shape[-1]] = asked > 0
         raw = self.rewards.score(texts, self.names, needed)
         if not bool(raw.isfinite().all()):
             raise ValueError(f"rewards must be finite, got {int((~raw.isfinite()).sum())} that are not")

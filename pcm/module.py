@@ -31,7 +31,6 @@ from pcm.standing import Standing
 from pcm.stored import Judged, StoredPairs
 from pcm.worth import worth_named
 
-QUALITY = "quality"
 AGAINST = -1_000_000
 """Numbers from here on downwards draw the answers that responses are measured against."""
 
@@ -43,8 +42,8 @@ class ControllerTraining(LightningModule):
         controller: what learns.
         mixture: draws responses with the controller; its `pcm` is set to it.
         experts: reads finished responses for the passes.
-        rewards: the judges.
-        references: gives the judges' scores (P, K + 1) of a base answer to each prompt, `quality` last; None measures
+        rewards: the judges, D of them: one for each dimension and one called `quality`, without which quality is 1.
+        references: gives the judges' scores (P, D) of a base answer to each prompt, `quality` last; None measures
             against an answer of the uniform mixture to the same prompt and wish, drawn anew each time.
         dimensions: the K dimensions, in the experts' order.
         learning_rate: highest rate; warmed up over `warmup` iterations, then a cosine to zero.
@@ -105,7 +104,8 @@ class ControllerTraining(LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.controller = controller
-        self.frozen = Frozen(mixture, experts, rewards, [*(dimension.name for dimension in dimensions), QUALITY])
+        self.dimensions = dimensions
+        self.frozen = Frozen(mixture, experts, rewards, [dimension.name for dimension in dimensions])
         mixture.pcm = controller
         self.references, self.stored, self.rule = references, stored, rule_named(mixture.rule)
         self.dimensions = dimensions  # the command line hands them on to the data
@@ -155,17 +155,17 @@ class ControllerTraining(LightningModule):
         return draw() if self.stored is None else self.stored(batch, (self.seed, self.drawing), draw)
 
     def judge(self, batch: Batch, scores: Tensor, beaten: Tensor) -> Tensor:
-        """Gives what S responses are worth (S,), from their scores (S, K + 1) and those to be beaten (P, K + 1).
+        """Gives what S responses are worth (S,), from their scores (S, D) and those to be beaten (P, D).
 
         `batch` holds the P prompts once; the responses answer them round and round.
         """
         times = len(scores) // len(beaten)
         reference = beaten.to(scores).repeat(times, 1)
-        reference[:, -1] -= self.leniency
+        reference[:, len(self.dimensions) :] -= self.leniency
         return self.worth(scores, reference, batch.asked.repeat(times, 1), self.reward_temperature)
 
     def beaten(self, batch: Batch) -> Tensor:
-        """Gives the scores (P, K + 1) of the answers that responses are measured against."""
+        """Gives the scores (P, D) of the answers that responses are measured against."""
         if self.references is not None:
             return self.references(batch.conversations)
         generators = self.generators(AGAINST - batch.number, len(batch.asked))
@@ -179,7 +179,7 @@ class ControllerTraining(LightningModule):
         π_t is the policy that drew the responses, π the controller's.
         """
         mixed, log_weights = experience.mixed(self.rule, self.controller)
-        seen = monitors(experience, log_weights, mixed, self.rule, self.frozen.names[:-1])
+        seen = monitors(experience, log_weights, mixed, self.rule, self.frozen.poles)
         theirs = mixed if self.drawer is self.controller else experience.mixed(self.rule, self.drawer)[0]
         drift = experience.chosen(theirs) - drawn.logprobs[drawn.mask.bool()]
         seen["rollout/gap"] = drift.abs().max()  # decoding against reading

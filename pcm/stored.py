@@ -23,7 +23,7 @@ class Judged(NamedTuple):
     tokens: Tensor  # (S, n)
     mask: Tensor  # (S, n) 1 where a token counts
     logprobs: Tensor  # (S, n) of each token under the mixture that drew it, in nats
-    scores: Tensor  # (S, K + 1) quality last
+    scores: Tensor  # (S, D) quality last
 
 
 class StoredPairs:

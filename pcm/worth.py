@@ -9,7 +9,10 @@ import torch
 from torch import Tensor
 
 Worth = Callable[[Tensor, Tensor, Tensor, float], Tensor]
-"""From scores (S, K + 1) with quality last, those to be beaten (S, K + 1), asked (S, K) and τ to a worth (S,)."""
+"""From scores (S, D), those to be beaten (S, D), asked (S, K) and τ to a worth (S,).
+
+D is K + 1 with quality last, or K where nobody judges quality, which then is 1.
+"""
 
 
 def relative_rewards(raw: Tensor, reference: Tensor, temperature: float = 1.0) -> Tensor:
@@ -41,13 +44,13 @@ def relative_worth(scores: Tensor, beaten: Tensor, asked: Tensor, temperature: f
     """Gives the `utility` (S,) of the chances of beating an answer, in [0, Σ λ].
 
     Args:
-        scores: of the judges, quality last (S, K + 1).
-        beaten: of the answer that responses are measured against (S, K + 1).
+        scores: of the judges, quality last (S, D).
+        beaten: of the answer that responses are measured against (S, D).
         asked: how much each dimension is asked for (S, K).
         temperature: of the chances, see `relative_rewards`.
     """
-    relative = relative_rewards(scores, beaten, temperature)
-    return utility(relative[:, :-1], relative[:, -1], asked)
+    count, relative = asked.shape[-1], relative_rewards(scores, beaten, temperature)
+    return utility(relative[:, :count], relative[:, count:].prod(-1), asked)  # a product of nothing is 1
 
 
 def raw_worth(scores: Tensor, beaten: Tensor, asked: Tensor, temperature: float) -> Tensor:
@@ -58,12 +61,13 @@ def raw_worth(scores: Tensor, beaten: Tensor, asked: Tensor, temperature: float)
     would be the same for both responses of a pair and is left out.
 
     Args:
-        scores: of the judges, quality last (S, K + 1).
+        scores: of the judges, quality last (S, D).
         beaten: not used.
         asked: how much each dimension is asked for (S, K).
         temperature: τ, what the scores are divided by.
     """
-    return (scores[:, -1] + (asked * scores[:, :-1]).sum(-1)) / temperature
+    count = asked.shape[-1]
+    return (scores[:, count:].sum(-1) + (asked * scores[:, :count]).sum(-1)) / temperature
 
 
 WORTHS: dict[str, Worth] = {"relative": relative_worth, "raw": raw_worth}

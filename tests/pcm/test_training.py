@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from tiny_bundle import DIMENSIONS
@@ -28,9 +27,9 @@ from pcm.frozen import Prompts
 from pcm.model import PreferenceControlModel
 from pcm.module import AGAINST, ControllerTraining
 from pcm.objective import OBJECTIVES
+from pcm.run import CHECKPOINTS
 from pcm.standing import half_width
 
-CONFIGS = Path(__file__).parents[2] / "configs"
 PROMPTS = [[{"role": "user", "content": text}] for text in ("What is a volcano?", "Thank you friend!", "Be short.")]
 ASKED = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.5, 0.0], [1.0, 0.0, 0.0]], dtype=torch.double)
 
@@ -48,15 +47,17 @@ class Bank:
 class Judges:
     """Like tokens with large numbers, each in its own unit; remember what they were asked."""
 
+    names: Sequence[str] = ("friendly", "unfriendly", "concise", "quality")
+
     def __init__(self) -> None:
         self.needed: list[Tensor] = []
 
     def score(self, texts: Answered, names: Sequence[str] | None = None, needed: Tensor | None = None) -> Tensor:
-        assert names == ["friendly", "unfriendly", "concise", "quality"]
+        assert names == [*self.names]
         assert needed is not None
         self.needed.append(needed)
         mean = (texts.input_ids * texts.attention_mask).sum(-1) / texts.lengths / 100.0
-        return torch.where(needed, mean.unsqueeze(-1) * torch.arange(1.0, 5.0), 0.0)
+        return torch.where(needed, mean.unsqueeze(-1) * torch.arange(1.0, 1.0 + len(self.names)), 0.0)
 
     def to(self, device: torch.device) -> None:
         assert device == torch.device("cpu")  # where everything is
@@ -117,17 +118,15 @@ def quiet_trainer(**settings: Any) -> Trainer:
     )
 
 
-def checkpoints(folder: Path, config: str = "miniature") -> list[ModelCheckpoint]:
-    """What a configuration keeps, in another folder."""
-    trainer = yaml.safe_load((CONFIGS / config / "pcm.yaml").read_text())["trainer"]
-    kept = [one["init_args"] for one in trainer["callbacks"] if one["class_path"].endswith("ModelCheckpoint")]
-    return [ModelCheckpoint(**{**settings, "dirpath": folder}) for settings in kept]
+def checkpoints(folder: Path) -> list[ModelCheckpoint]:
+    """What every run keeps."""
+    return [ModelCheckpoint(folder, **settings) for settings in CHECKPOINTS.values()]
 
 
 def fit(
     module: ControllerTraining, folder: Path, *callbacks: Callback, resume: Path | None = None, heard: bool = False
 ) -> ModelCheckpoint:
-    """Trains three epochs of two iterations on the CPU, with the checkpoints of the shipped configuration."""
+    """Trains three epochs of two iterations on the CPU, with the checkpoints of every run."""
     data = data_in(folder, 3, 2)
     best, last = checkpoints(folder)
     with warnings.catch_warnings(action="always" if heard else "ignore"):
@@ -148,13 +147,12 @@ def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(mixtur
     assert not all(torch.equal(value, expected[name]) for name, value in begun.items())
 
 
-@pytest.mark.parametrize("config", ["miniature", "paper"])
-def test_the_last_checkpoint_is_of_the_last_epoch_and_the_best_one_of_the_best(mixture, tmp_path, monkeypatch, config):
+def test_the_last_checkpoint_is_of_the_last_epoch_and_the_best_one_of_the_best(mixture, tmp_path, monkeypatch):
     module = training(mixture)
     worse = iter((3.0, 2.0, 1.0))
     monkeypatch.setattr(module, "on_validation_epoch_end", lambda: module.log("validation/reward", next(worse)))
     with warnings.catch_warnings(action="ignore"):
-        trainer = quiet_trainer(max_epochs=3, callbacks=checkpoints(tmp_path, config))
+        trainer = quiet_trainer(max_epochs=3, callbacks=checkpoints(tmp_path))
         trainer.fit(module, datamodule=data_in(tmp_path, 3, 2))
     epochs = {name: torch.load(tmp_path / f"{name}.ckpt", weights_only=True)["epoch"] for name in ("best", "last")}
     assert epochs == {"best": 0, "last": 2}
@@ -190,6 +188,19 @@ def test_only_quality_and_what_is_asked_for_is_judged(mixture):
     judges = module.frozen.rewards
     assert isinstance(judges, Judges)
     assert torch.equal(judges.needed[0], torch.cat((ASKED > 0, torch.ones(3, 1).bool()), -1))
+
+
+def test_where_nobody_judges_quality_it_counts_as_one(mixture, tmp_path, monkeypatch):
+    monkeypatch.setattr(Judges, "names", ("friendly", "unfriendly", "concise"))
+    module = training(mixture, leniency=1.5, beta=0.0)
+    module.references = lambda conversations: torch.zeros(len(conversations), 3)
+    drawn = mixture.rollout(*mixture.encode(PROMPTS), ASKED, module.drawing, module.generators(0, len(PROMPTS)))
+    scores = module.frozen.scores(batch(), drawn)
+    assert scores.shape == (3, 3)
+    worth = module.judge(batch(), scores, module.beaten(batch()))
+    torch.testing.assert_close(worth.double(), (ASKED * scores.sigmoid()).sum(-1).double())
+    fit(module, tmp_path, StopAfter(1))
+    assert bool(module.controller.score.weight.any())
 
 
 def test_an_answer_as_far_behind_the_base_as_it_may_be_loses_half_of_its_worth(mixture):

@@ -34,6 +34,14 @@ def test_the_raw_worth_is_the_sum_of_the_scores_whatever_is_to_be_beaten():
         assert torch.equal(raw_worth(scores, beaten, asked, 2.0), expected)
 
 
+def test_a_quality_that_nobody_judges_is_one():
+    scores, beaten, asked = torch.tensor([[3.0, -8.0]]), torch.tensor([[1.0, 5.0]]), torch.tensor([[0.5, 0.0]])
+    torch.testing.assert_close(
+        relative_worth(scores, beaten, asked, 2.0), torch.tensor([0.5 * 0.7311]), atol=1e-4, rtol=0
+    )
+    assert raw_worth(scores, beaten, asked, 2.0).tolist() == [0.75]
+
+
 def test_a_raw_worth_has_no_bound_where_chances_have_one():
     scores, asked = torch.tensor([[1.0, 1.0], [100.0, 100.0]]), torch.ones(2, 1)
     assert raw_worth(scores, torch.zeros(2, 2), asked, 1.0).tolist() == [2.0, 200.0]

@@ -203,15 +203,17 @@ def fitting(folder: Path) -> Iterator[None]:
         raise ValueError(f"{folder} must hold what this version of the program writes, got {told}") from problem
 
 
-def copy_rewards(rewards: Path, folder: Path) -> None:
+def copy_rewards(rewards: Path | Mapping[str, Path], folder: Path) -> None:
     """Copies reward adapters into a bundle.
 
     Args:
-        rewards: Holds one PEFT folder for each reward.
+        rewards: Holds one PEFT folder for each reward, or says for each name where it lies.
         folder: The bundle.
     """
-    for configuration in sorted(rewards.glob("*/adapter_config.json")):
-        target = folder / "rewards" / configuration.parent.name
+    if isinstance(rewards, Path):
+        rewards = {path.parent.name: path.parent for path in rewards.glob("*/adapter_config.json")}
+    for name, source in sorted(rewards.items()):
+        configuration, target = source / "adapter_config.json", folder / "rewards" / name
         target.mkdir(parents=True)
         shutil.copyfile(configuration.parent / "adapter_model.safetensors", target / "adapter_model.safetensors")
         content = json.loads(configuration.read_text(encoding="utf-8"))

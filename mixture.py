@@ -233,7 +233,12 @@ class Mixture(Generic[BankType]):
             mixture.compile()
         return mixture
 
-    def save(self, folder: str | Path, provenance: Mapping[str, Any], rewards: str | Path | None = None) -> None:
+    def save(
+        self,
+        folder: str | Path,
+        provenance: Mapping[str, Any],
+        rewards: str | Path | Mapping[str, Path] | None = None,
+    ) -> None:
         """Writes a bundle, whole or not at all; the weights of base and experts become bfloat16.
 
         A base and whole models that were read from the hub at a revision stay there: the bundle says where.
@@ -241,7 +246,7 @@ class Mixture(Generic[BankType]):
         Args:
             folder: Where nothing is yet, or an earlier bundle.
             provenance: How it was made, without times and paths.
-            rewards: A folder of reward adapters to go with it.
+            rewards: A folder of reward adapters to go with it, or for each name the folder of one.
 
         Raises:
             ValueError: If the rule is a function without a name (a bundle holds no code), or the base is packed.
@@ -265,7 +270,7 @@ class Mixture(Generic[BankType]):
                 self.bank.base.save_pretrained(new / "base")
             manifest = replace(manifest, whole_models=write_experts(self.bank, new))
             if rewards is not None:
-                bundle.copy_rewards(Path(rewards), new)
+                bundle.copy_rewards(Path(rewards) if isinstance(rewards, str) else rewards, new)
             bundle.halve(new)  # before controller and reader, whose few numbers stay as they are
             if self.pcm is not None:
                 self.pcm.save(new / "pcm")

@@ -21,6 +21,7 @@ from experts.bank import ExpertBank
 from experts.miniature import corpus
 from experts.miniature.corpus import Prompt
 from experts.miniature.world import dimension_data, reserved_dimensions
+from experts.rewards import QUALITY, names_in
 from mixture import Mixture
 from pcm.users.profile import load_profile
 
@@ -71,7 +72,7 @@ def bundle_case(bundle: str) -> Case:
     """
     folder = bundles.locate(bundle)
     mixture = Mixture.load(folder)
-    rewards = folder / "rewards"
+    judged = set(names_in(folder / "rewards"))
     spoken = set(mixture.names) <= set(dimension_data()["dimensions"])
     known = set(mixture.names) <= {*dimension_data()["dimensions"], *reserved_dimensions()}
     return Case(
@@ -83,7 +84,7 @@ def bundle_case(bundle: str) -> Case:
         default_preferences(mixture.dimensions),
         world_phrase("train") if spoken else described(mixture.dimensions),
         world_phrase("test") if spoken else described(mixture.dimensions),
-        rewards if rewards.exists() else None,
+        folder / "rewards" if judged >= {*mixture.names, QUALITY} else None,  # functions that judged stay outside
     )
 
 

@@ -21,12 +21,21 @@ SIDES = ("chosen", "rejected")
 def tokenizer_of(base: str | Path) -> PreTrainedTokenizerBase:
     """The tokenizer of a base, whose padding does not hide the end of a text.
 
+    Many bases pad with the end itself, or with nothing. Another of their special tokens pads then, the one for unknown
+    words if there is one: a text may hold it, but never ends with it.
+
     Raises:
-        ValueError: if the tokenizer pads with its end of sequence, or with nothing.
+        ValueError: if the tokenizer has no special token beside the end.
     """
     tokenizer = AutoTokenizer.from_pretrained(base)
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
-        raise ValueError(f"the padding token must exist and differ from the end, got {tokenizer.pad_token!r}")
+        special = [tokenizer.unk_token, *tokenizer.all_special_tokens]
+        others = [token for token in special if token not in (None, tokenizer.eos_token)]
+        if not others:
+            raise ValueError(
+                f"a padding token must differ from the end, got no special token but {tokenizer.eos_token!r}"
+            )
+        tokenizer.pad_token = others[0]
     return tokenizer
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from uuid import uuid4
 
 import torch
+from rich.progress import Progress
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -63,6 +64,50 @@ def expected_chances(scores: Tensor, beaten: Tensor, count: int, temperature: fl
     judged = counted.sum(2)
     means = torch.where(counted, chances, 0.0).sum(2) / judged.clamp(min=1)
     return torch.where(judged > 0, means, 0.5).flatten(0, 1)
+
+
+def kept_references(
+    bank: ExpertBank,
+    rewards: Rewards,
+    prompts: Sequence[Tensor],
+    path: Path | None,
+    *,
+    end_id: int,
+    pad_id: int,
+    max_new_tokens: int,
+    seed: int = 0,
+) -> References:
+    """References from the file where it holds just these, else new ones, which are in the file from then on.
+
+    Args:
+        bank: its base answers.
+        rewards: score the answers.
+        prompts: token ids `(P,)` each.
+        path: the file; None keeps nothing.
+        end_id: ends a response.
+        pad_id: fills the rest.
+        max_new_tokens: cut after so many tokens.
+        seed: of the samples.
+    """
+    made_from = fingerprint(bank, rewards, prompts, seed, max_new_tokens, end_id)
+    kept = None if path is None else load_references(path, made_from)
+    if kept is not None:
+        return kept
+    with Progress() as progress:
+        bar = progress.add_task("reference answers", total=len(prompts))
+        made = sample_references(
+            bank,
+            rewards,
+            prompts,
+            end_id=end_id,
+            pad_id=pad_id,
+            max_new_tokens=max_new_tokens,
+            seed=seed,
+            on_batch=lambda done: progress.update(bar, completed=done),
+        )
+    if path is not None:
+        save_references(made, path, made_from)
+    return made
 
 
 def sample_references(

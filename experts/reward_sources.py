@@ -74,6 +74,32 @@ def reward_names(sources: Sources) -> list[str]:
     return list(sources) if isinstance(sources, Mapping) else names_in(sources)
 
 
+def chosen_sources(
+    given: Sources | None, kept: Path | None, names: Sequence[str], optional: Sequence[str] = ()
+) -> dict[str, str]:
+    """Where the reward of each name comes from, in their order: those given, and else those kept in a folder.
+
+    Args:
+        given: sources that come first.
+        kept: folder with one reward model per name, or nothing.
+        names: that must have a reward.
+        optional: names that may have one.
+
+    Raises:
+        ValueError: if a name has no reward, or something else has one.
+    """
+    wanted = [*names, *optional]
+    folders = [folder for folder in (kept, given) if isinstance(folder, Path)]
+    found = {name: str(folder / name) for folder in folders for name in names_in(folder)}
+    if isinstance(given, Mapping):
+        if unknown := sorted(set(given) - set(wanted)):
+            raise ValueError(f"rewards must be of {', '.join(wanted)}, got one of {', '.join(unknown)}")
+        found |= given
+    if missing := [name for name in names if name not in found]:
+        raise ValueError(f"each of {', '.join(names)} must have a reward, got none for {', '.join(missing)}")
+    return {name: found[name] for name in wanted if name in found}
+
+
 def load_rewards(
     sources: Sources, base: PreTrainedModel, dialogues: Dialogues, names: Sequence[str], lower_bound: float = 0.0
 ) -> Rewards:

@@ -7,7 +7,7 @@ different models have no common zero or unit; whoever compares them measures eac
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +39,10 @@ class Rewards(Protocol):
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """Everything learned that the scores depend on."""
+        ...
+
+    def to(self, device: torch.device) -> Any:
+        """Moves it to where the answers are."""
         ...
 
 

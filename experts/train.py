@@ -21,9 +21,7 @@ from jsonargparse import ArgumentParser
 from lightning import Callback, Trainer
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from rich.console import Console
-from rich.progress import Progress
-from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from experts.bank import AdapterConfig, ExpertBank
 from experts.checkpoints import LAST, LastCheckpoint, newest_whole, remaining
@@ -34,9 +32,8 @@ from experts.names import listed
 from experts.objectives import chosen, held_mask, needed, require_held, shares
 from experts.progress import AnswerLog, ExpertTable
 from experts.prompts import PromptStream, encode_prompts, read_asked, read_prompts
-from experts.references import References, fingerprint, load_references, sample_references, save_references
+from experts.references import kept_references
 from experts.reward_sources import Source, load_rewards, reward_names
-from experts.rewards import Rewards
 from experts.snapshots import Snapshots
 from experts.text_rewards import Dialogues
 
@@ -140,8 +137,17 @@ def train_experts(
     reward_models = load_rewards(rewards, model, Dialogues(tokenizer, conversations, encoded), paying, lower_bound)
     targets = target_modules if isinstance(target_modules, str) else tuple(target_modules)
     bank = fresh_bank(model, list(aims), AdapterConfig(rank, alpha, targets), ppo["seed"])
-    references = _references(bank, reward_models, encoded, tokenizer, output, exam["most_budget"], ppo["seed"])
-    ends = tokenizer.eos_token_id, tokenizer.pad_token_id
+    ends = tokenizer.eos_token_id, tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    references = kept_references(
+        bank,
+        reward_models,
+        encoded,
+        output / "references.safetensors",
+        end_id=ends[0],
+        pad_id=ends[1],
+        max_new_tokens=exam["most_budget"],
+        seed=ppo["seed"],
+    )
     marked = {"shares": shares(aims, paying, asked), "held": held_mask(held or {}, list(aims), paying), **exam}
     module = JointPPO(Exam(bank, reward_models, references, encoded, *ends, **marked), **ppo)
     watch = Guards(module.names, **guards)
@@ -208,36 +214,6 @@ def _loggers(output: Path, wandb_project: str | None) -> list[Logger]:
         except ModuleNotFoundError as missing:
             raise ValueError("wandb must be installed where wandb_project is given: pip install wandb") from missing
     return loggers
-
-
-def _references(
-    bank: ExpertBank,
-    rewards: Rewards,
-    prompts: list[Tensor],
-    tokenizer: PreTrainedTokenizerBase,
-    output: Path,
-    max_new_tokens: int,
-    seed: int,
-) -> References:
-    path, drawn = output / "references.safetensors", (seed, max_new_tokens, tokenizer.eos_token_id)
-    made_from = fingerprint(bank, rewards, prompts, *drawn)
-    kept = load_references(path, made_from)
-    if kept is not None:
-        return kept
-    with Progress() as progress:
-        bar = progress.add_task("reference answers", total=len(prompts))
-        references = sample_references(
-            bank,
-            rewards,
-            prompts,
-            end_id=tokenizer.eos_token_id,
-            pad_id=tokenizer.pad_token_id,
-            max_new_tokens=max_new_tokens,
-            seed=seed,
-            on_batch=lambda done: progress.update(bar, completed=done),
-        )
-    save_references(references, path, made_from)
-    return references
 
 
 def silence() -> None:

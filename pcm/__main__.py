@@ -23,7 +23,7 @@ from experts.bank import ExpertBank
 from mixture import Mixture
 from pcm.forms import load_controller
 from pcm.intensity.curves import Intensities
-from pcm.reader_training import read_examples, train_reader
+from pcm.reader_training import read_reader
 
 
 def read_dimensions(path: Path) -> tuple[Dimension, ...]:
@@ -72,10 +72,7 @@ def assemble(
     tokenizer = AutoTokenizer.from_pretrained(base)
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     bank = ExpertBank.load(model, {dimension.name: experts / dimension.name for dimension in known})
-    texts = [read_examples(preferences / f"{split}.jsonl") for split in ("train", "validation")]
-    spoken = {name for split in texts for text in split for name in text.asked}
-    reader = train_reader(tokenizer, [one for one in known if one.name in spoken], *texts, seed=seed, steps=steps)
-    reader.dimensions = known  # what no text asks for is heard by its description
+    reader = read_reader(tokenizer, known, preferences, seed=seed, steps=steps)
     provenance = {"reader": {"steps": steps, "seed": seed}}
     mixture = Mixture(bank, tokenizer, known, rule, None, reader)
     if controller is not None:

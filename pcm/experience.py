@@ -24,6 +24,13 @@ from pcm.mixing import mix
 from pcm.trunk import Texts
 
 
+class Placed(Protocol):
+    """What computes somewhere."""
+
+    def to(self, device: torch.device, /) -> object:
+        """Moves it to another device."""
+
+
 class Reading(Protocol):
     """What base and experts say."""
 
@@ -70,6 +77,10 @@ class Mixture(Protocol):
     rule: str | Rule
     tokenizer: PreTrainedTokenizerBase
 
+    @property
+    def bank(self) -> Placed:
+        """Base and experts."""
+
     def encode(self, conversations: list[list[dict[str, str]]]) -> tuple[Tensor, Tensor]:
         """Gives token ids and mask (B, T), padded on the left."""
 
@@ -85,8 +96,12 @@ class Mixture(Protocol):
         """Draws a response to each prompt."""
 
 
-class Rewards(Protocol):
-    """The learned judges, one for each dimension and one called `quality`."""
+class Rewards(Placed, Protocol):
+    """The learned judges, one for each dimension and mostly one called `quality`."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Theirs."""
 
     def score(self, texts: Answered, names: Sequence[str] | None = None, needed: Tensor | None = None) -> Tensor:
         """Gives raw scores (N, D); where `needed` (N, D) is false the judge is not asked and 0 stands."""

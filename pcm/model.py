@@ -29,13 +29,15 @@ class PreferenceControlModel(Controller):
             `anchored` takes an independent gate for each expert, bounded by `max_gate`.
         max_gate: largest weight of one expert under `anchored`, above 1.
         trunk: what reads the text; None is the base.
+        behaviour: whether what an expert is about to do enters its score. Without it a score knows the text and how
+            much is asked for, and experts that are asked for alike are weighed alike.
 
     Raises:
         ValueError: if the rule is unknown, `max_gate` is not above 1, or the trunk's states are of another size.
     """
 
     form = "shared"
-    settings = ("hidden_size", "width", "rule", "max_gate")
+    settings = ("hidden_size", "width", "rule", "max_gate", "behaviour")
     places_matter = False
 
     def __init__(
@@ -45,6 +47,7 @@ class PreferenceControlModel(Controller):
         rule: str = "anchored",
         max_gate: float = 3.0,
         trunk: OwnModel | None = None,
+        behaviour: bool = True,
     ) -> None:
         super().__init__(trunk or BaseStates(hidden_size))
         if self.trunk.hidden_size != hidden_size:
@@ -53,9 +56,10 @@ class PreferenceControlModel(Controller):
         if not max_gate > 1.0:
             raise ValueError(f"max_gate must be above 1, so that one expert can have weight 1, got {max_gate}")
         self.hidden_size, self.width, self.rule, self.max_gate = hidden_size, width, rule, max_gate
+        self.behaviour = behaviour
         self.normalise = nn.LayerNorm(hidden_size)
         self.context = nn.Linear(hidden_size, width)
-        self.expert = nn.Linear(len(FEATURES) + 1, width)
+        self.expert = nn.Linear(1 + (len(FEATURES) if behaviour else 0), width)
         self.others = nn.Linear(width, width, bias=False)
         self.itself = nn.Linear(width, width)
         self.score = nn.Linear(width, 1)
@@ -80,7 +84,9 @@ class PreferenceControlModel(Controller):
         dtype = self.score.weight.dtype
         asked = asked.to(dtype)
         context = self.context(self.normalise(hidden.to(dtype))).unsqueeze(-2)  # (..., 1, width)
-        seen = torch.cat((behaviour.to(dtype), asked.unsqueeze(-1)), dim=-1)  # (..., K, F + 1)
+        seen = asked.unsqueeze(-1)  # (..., K, 1)
+        if self.behaviour:
+            seen = torch.cat((behaviour.to(dtype), seen), dim=-1)  # (..., K, F + 1)
         embedded = functional.gelu(self.expert(seen) + context)  # (..., K, width)
         members = (asked > 0).to(dtype).unsqueeze(-1)  # (..., K, 1)
         mean = (embedded * members).sum(-2, keepdim=True) / members.sum(-2, keepdim=True).clamp_min(1.0)

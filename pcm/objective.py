@@ -1,4 +1,4 @@
-"""What the controller is trained to make small: REBEL, PPO or DPO over pairs, and the reward they learn from.
+"""What the controller is trained to make small: REBEL, PPO or DPO over pairs of responses.
 
 Pure functions of tensors. Knows neither models nor texts.
 """
@@ -38,31 +38,6 @@ def rebel_loss(
     """
     ratio_difference = (logprob_new_1 - logprob_old_1) - (logprob_new_2 - logprob_old_2)
     return (ratio_difference - eta * (reward_1 - reward_2)).square().mean()
-
-
-def relative_rewards(raw: Tensor, reference: Tensor, temperature: float = 1.0) -> Tensor:
-    """Gives σ((r(y) − r(y_ref)) / τ) (N, D): at τ = 1 the Bradley–Terry probability of beating the reference.
-
-    Args:
-        raw: scores of the responses (N, D).
-        reference: scores of a base answer to the same prompts (N, D).
-        temperature: τ in nats, above 0; the higher it is, the longer does more pay.
-    """
-    return torch.sigmoid((raw - reference) / temperature)
-
-
-def utility(relative: Tensor, quality: Tensor, asked: Tensor) -> Tensor:
-    """Gives r̄_quality · Σ_k λ_k r̄_k with λ = asked (N,), in [0, Σ λ].
-
-    After 2407.04181 (the mean over the asked dimensions), times a quality: what is wrong is worth nothing. λ is not
-    normalised: half an intensity is worth half the effort, which the price of leaving the base measures.
-
-    Args:
-        relative: r̄ of each dimension (N, K); read only where it is asked for.
-        quality: r̄ of the answer itself (N,).
-        asked: how much each dimension is asked for (N, K).
-    """
-    return quality * (asked * relative).sum(-1)
 
 
 class Comparison(NamedTuple):

@@ -32,6 +32,36 @@ def _example(row: Any) -> Example:
     return Example(row["text"], frozenset(name for name, number in row["asked"].items() if number > 0))
 
 
+def read_reader(
+    tokenizer: PreTrainedTokenizerBase,
+    dimensions: Sequence[Dimension],
+    folder: Path,
+    *,
+    seed: int = 0,
+    steps: int = 1500,
+) -> PreferenceReader:
+    """Gives a reader trained on a folder's texts; a dimension that none of them asks for is heard by its description.
+
+    Args:
+        tokenizer: gives the token ids.
+        dimensions: the K dimensions that can be asked for.
+        folder: holds `train.jsonl` and `validation.jsonl`, see `read_examples`.
+        seed: see `train_reader`.
+        steps: see `train_reader`.
+
+    Raises:
+        ValueError: as `read_examples` and `train_reader` do.
+    """
+    texts = [read_examples(folder / f"{split}.jsonl") for split in ("train", "validation")]
+    spoken = {name for split in texts for text in split for name in text.asked}
+    known = [one for one in dimensions if one.name in spoken]
+    if unknown := sorted(spoken - {one.name for one in known}):
+        raise ValueError(f"examples must ask for {', '.join(one.name for one in dimensions)}, got {', '.join(unknown)}")
+    reader = train_reader(tokenizer, known, *texts, seed=seed, steps=steps)
+    reader.dimensions = tuple(dimensions)
+    return reader
+
+
 def train_reader(
     tokenizer: PreTrainedTokenizerBase,
     dimensions: Sequence[Dimension],

@@ -1,35 +1,45 @@
-"""Trains the controller of a bundle and writes the bundle with it.
+"""Trains a controller, of a bundle or of a base with experts of one's own, and writes the bundle with it.
 
     python -m pcm.train fit --config configs/miniature/pcm.yaml
     python -m pcm.train validate --config configs/miniature/pcm.yaml --ckpt_path <checkpoint>
 
-Composes bundle, judges, reference answers and training; knows how none of them works. A run that was interrupted goes
+Composes experts, judges, reference answers and training; knows how none of them works. A run that was interrupted goes
 on with `fit --config ... --ckpt_path <folder>/checkpoints/last.ckpt` and ends with the weights it would have had.
 """
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.cli import LightningArgumentParser
 from torch import Tensor
+from transformers import PreTrainedModel
 
 import bundle as bundles
 from experts.bank import ExpertBank, Reading, Rows
-from experts.prompts import encode_prompts
-from experts.references import References, fingerprint, load_references, sample_references, save_references
-from experts.rewards import RewardModels
+from experts.references import kept_references
+from experts.reward_sources import chosen_sources, kind_of, load_rewards
+from experts.rewards import QUALITY, Rewards
+from experts.text_rewards import Dialogues
+from experts.whole import read_model
 from mixture import Mixture
 from pcm.controller import Controller
 from pcm.data import Conversation, PromptsAndPreferences, read_prompts
 from pcm.intensity.curves import Intensities
 from pcm.model import PreferenceControlModel
-from pcm.module import QUALITY, ControllerTraining
+from pcm.module import ControllerTraining
+from pcm.own import Own
 from pcm.published import PublishedControlModel
+from pcm.reader_training import read_reader
+from pcm.run import TRAINER, Run
+from pcm.stored import StoredPairs
 from pcm.trunk import own_model
+
+PATHS = ("bundle", "train", "validation", "rewards", "references", "stored", "trunk")
+"""The settings that say where something lies."""
 
 
 class BankReader:
@@ -61,9 +71,10 @@ class ReferenceScores:
 
 
 def training(
-    bundle: str,
+    bundle: str | Own,
     train: str,
     validation: str,
+    rewards: Path | dict[str, str] | None = None,
     references: str | None = None,
     against: Literal["base", "uniform"] = "base",
     rule: str = "anchored",
@@ -72,14 +83,19 @@ def training(
     max_new_tokens: int = 96,
     form: Literal["shared", "published"] = "shared",
     trunk: str | dict[str, Any] | None = None,
+    behaviour: bool = True,
+    stored: str | None = None,
     **settings: Any,
 ) -> ControllerTraining:
-    """Gives the training of a fresh controller for a bundle's experts, judged by the bundle's reward models.
+    """Gives the training of a fresh controller for a bundle's experts or for one's own.
 
     Args:
-        bundle: folder with base, experts and rewards; a controller in it is not used.
+        bundle: folder or hub id of a bundle, whose controller is not used; or a base with experts, see `Own`.
         train: JSONL of the training prompts.
         validation: JSONL of the validation prompts.
+        rewards: folder of reward models, or for each dimension, and for `quality`, a reward: the folder of one reward
+            model, a folder or hub id of a sequence classifier, or `package.module:function`. What is not named is
+            judged by the bundle's own reward models. Where nobody judges quality it counts as 1.
         references: file that keeps the base's answers and their scores between runs; None makes them anew.
         against: whose answer to the same prompt rewards are measured against: the base's, or the uniform mixture's to
             the same wish, near which a chance of beating it tells better answers of good ones apart.
@@ -91,38 +107,107 @@ def training(
             output for each expert and needs a trunk (`PublishedControlModel`).
         trunk: the controller's own causal language model, a folder or hub id, or a configuration of transformers with
             its `model_type`, initialised at random; None reads the base's own hidden states.
+        behaviour: whether the form `shared` sees what each expert is about to do.
+        stored: folder that keeps pairs of the uniform mixture's answers with the judges' scores, to learn from them
+            alone (what `dpo` is meant for); what is not there yet is drawn once. None draws pairs with the controller
+            as it learns.
         settings: see `ControllerTraining`.
 
     Raises:
-        ValueError: if the published form gets no trunk, or the trunk reads other tokens than the base.
+        ValueError: if a dimension has no reward or something else has one, the published form gets no trunk, or the
+            trunk reads other tokens than the base.
     """
-    folder = Path(bundle)
-    mixture = Mixture.load(folder, rule=rule)
-    names = [*mixture.names, QUALITY]
-    base, _ = bundles.read_base(folder, bundles.read_manifest(folder), torch.float32)
-    rewards = RewardModels.load(folder / "rewards", base, names).eval()
+    mixture = uniform_mixture(bundle, rule)
+    conversations = [*read_prompts(train), *read_prompts(validation)]
+    prompts = encoded(mixture, conversations)
+    dialogues = Dialogues(mixture.tokenizer, conversations, prompts)
+    judges = judges_of(sources_of(bundle, rewards, mixture.names), bundle, mixture, dialogues)
     scores = None
     if against == "base":
-        conversations = [*read_prompts(train), *read_prompts(validation)]
-        found = reference_answers(mixture, rewards, conversations, references, max_new_tokens)
+        tokens = {"end_id": mixture.tokenizer.eos_token_id, "pad_id": mixture.tokenizer.pad_token_id}
+        path = None if references is None else Path(references)
+        found = kept_references(mixture.bank, judges, prompts, path, **tokens, max_new_tokens=max_new_tokens)
         scores = ReferenceScores(conversations, found.scores)
-    mixture.pcm = mixture.gate = mixture.cap = None  # a cap is the deployer's: `save_best` puts it back
-    mixture.intensities = Intensities()  # those of another controller
-    controller = fresh_controller(mixture, form, trunk, width, rule, max_gate)
+    controller = fresh_controller(mixture, form, trunk, width, rule, max_gate, behaviour)
     return ControllerTraining(
         controller,
         mixture,
         BankReader(mixture.bank),
-        rewards,
+        judges,
         scores,
         mixture.dimensions,
+        stored=None if stored is None else StoredPairs(stored, identity(mixture, judges)),
         max_new_tokens=max_new_tokens,
         **settings,
     )
 
 
+def uniform_mixture(bundle: str | Own, rule: str) -> Mixture:
+    """Gives the experts to train for, without a controller; the arguments are those of `training`."""
+    if isinstance(bundle, str):
+        mixture = Mixture.load(bundle, rule=rule)
+        mixture.pcm = mixture.gate = mixture.cap = None  # a cap is the deployer's: `save_best` puts it back
+        mixture.intensities = Intensities()  # those of another controller
+        return mixture
+    mixture = Mixture.of(bundle.base, bundle.experts, dimensions=bundle.dimensions, rule=rule)
+    if bundle.preferences is not None:
+        mixture.reader = read_reader(mixture.tokenizer, mixture.dimensions, Path(bundle.preferences))
+    return mixture
+
+
+def encoded(mixture: Mixture, conversations: Sequence[Conversation]) -> list[Tensor]:
+    """Gives the prompts' token ids (T,) as the mixture reads them, so that rewards of texts know them again."""
+    ids, mask = mixture.encode(list(conversations))
+    return [row[real.bool()] for row, real in zip(ids, mask, strict=True)]
+
+
+def sources_of(bundle: object, rewards: Path | Mapping[str, str] | None, names: Sequence[str]) -> dict[str, str]:
+    """Gives where the judges come from: those that are named, and those of a bundle; quality last if there is one.
+
+    Args:
+        bundle: see `training`; only a bundle's path is looked at.
+        rewards: see `training`.
+        names: of the dimensions.
+    """
+    kept = bundles.locate(bundle) / "rewards" if isinstance(bundle, str) else None
+    return chosen_sources(rewards, kept, names, optional=[QUALITY])
+
+
+def judges_of(sources: Mapping[str, str], bundle: str | Own, mixture: Mixture, dialogues: Dialogues) -> Rewards:
+    """Gives the judges of these sources.
+
+    Args:
+        sources: see `sources_of`.
+        bundle: whose base is read once more where reward models hang on it.
+        mixture: of the bundle.
+        dialogues: the prompts of all answers that will be judged.
+    """
+    base = mixture.bank.base
+    if "adapter" in map(kind_of, sources.values()):
+        base = read_model(bundle.base, torch.float32) if isinstance(bundle, Own) else base_of(bundles.locate(bundle))
+    return load_rewards(sources, base, dialogues, list(sources))
+
+
+def base_of(folder: Path) -> PreTrainedModel:
+    """Gives the base of a bundle's folder."""
+    return bundles.read_base(folder, bundles.read_manifest(folder), torch.float32)[0]
+
+
+def identity(mixture: Mixture, judges: Rewards) -> str:
+    """Gives what tells base, experts, rule and judges from others."""
+    numbers = [float(one.detach().double().sum()) for one in (*mixture.bank.parameters(), *judges.parameters())]
+    told = [mixture.names, mixture.rule_name, list(judges.names), judges.version, numbers]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
 def fresh_controller(
-    mixture: Mixture, form: str, trunk: str | dict[str, Any] | None, width: int, rule: str, max_gate: float
+    mixture: Mixture,
+    form: str,
+    trunk: str | dict[str, Any] | None,
+    width: int,
+    rule: str,
+    max_gate: float,
+    behaviour: bool = True,
 ) -> Controller:
     """Gives a controller that is still the uniform mixture; the arguments are those of `training`."""
     model = None if trunk is None else own_model(trunk, mixture.tokenizer, mixture.dimensions, mixture.window)
@@ -131,52 +216,28 @@ def fresh_controller(
             raise ValueError("the published form must have a trunk of its own, got none")
         return PublishedControlModel(len(mixture.dimensions), model)
     base_size = int(mixture.bank.base.config.get_text_config().hidden_size)
-    return PreferenceControlModel(base_size if model is None else model.hidden_size, width, rule, max_gate, model)
+    size = base_size if model is None else model.hidden_size
+    return PreferenceControlModel(size, width, rule, max_gate, model, behaviour)
 
 
-def reference_answers(
-    mixture: Mixture,
-    rewards: RewardModels,
-    conversations: Sequence[Conversation],
-    path: str | None,
-    max_new_tokens: int,
-) -> References:
-    """Gives one base answer to each prompt with its scores, from the file where it holds just these."""
-    prompts = encode_prompts(mixture.tokenizer, conversations)
-    made_from = fingerprint(mixture.bank, rewards, prompts, 0, max_new_tokens, mixture.tokenizer.eos_token_id)
-    known = load_references(Path(path), made_from) if path is not None else None
-    if known is not None:
-        return known
-    end_id, pad_id = mixture.tokenizer.eos_token_id, mixture.tokenizer.pad_token_id
-    made = sample_references(
-        mixture.bank, rewards, prompts, end_id=end_id, pad_id=pad_id, max_new_tokens=max_new_tokens
-    )
-    if path is not None:
-        save_references(made, Path(path), made_from)
-    return made
-
-
-class ControllerCLI(LightningCLI):
-    """Lightning's command line, with the bundle to write at the end."""
+class ControllerCLI(Run):
+    """The command line, with the bundle to write at the end."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Adds the output, and links what is said once."""
-        parser.add_argument("--output", type=str, required=True, help="folder of the bundle that gets the controller")
+        """Links what is said once."""
+        super().add_arguments_to_parser(parser)
         parser.link_arguments("data.train", "model.train")
         parser.link_arguments("data.validation", "model.validation")
         parser.link_arguments("model.dimensions", "data.dimensions", apply_on="instantiate")
 
     def after_fit(self) -> None:
         """Writes the bundle with the best controller by validation; one process of several does."""
-        if not self.trainer.is_global_zero:
-            return
-        checkpoint = self.trainer.checkpoint_callback
-        assert isinstance(checkpoint, ModelCheckpoint)  # the configuration names one
-        save_best(self.model, checkpoint.best_model_path, self.config.fit)
+        if self.trainer.is_global_zero:
+            save_best(self.model, self.best, self.config.fit)
 
 
 def save_best(model: ControllerTraining, checkpoint: str, config: Any) -> None:
-    """Writes the bundle with the controller of a checkpoint.
+    """Writes the bundle with the controller of a checkpoint, and with the reward models that judged.
 
     Args:
         model: the training that ended.
@@ -185,15 +246,33 @@ def save_best(model: ControllerTraining, checkpoint: str, config: Any) -> None:
     """
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
     model.load_state_dict(state)
-    mixture = model.frozen[0]
+    model.frozen.to(torch.device("cpu"))
+    mixture = model.frozen.mixture
     assert isinstance(mixture, Mixture)  # `training` put it there
     mixture.pcm = model.controller.cpu().eval()
-    source = Path(config.model.bundle)
-    mixture.cap = bundles.read_manifest(source).cap
-    settings = {name: value for name, value in vars(config.model).items() if isinstance(value, int | float)}
-    settings |= {name: config.model[name] for name in ("against", "form", "objective")}
-    provenance = {**bundles.read_manifest(source).provenance, "pcm": {**settings, "rule": mixture.rule}}
-    mixture.save(config.output, provenance, rewards=source / "rewards")
+    bundle, rewards, provenance = config.model.bundle, config.model.rewards, {}
+    if isinstance(bundle, str):
+        manifest = bundles.read_manifest(bundles.locate(bundle))
+        mixture.cap, provenance = manifest.cap, {**manifest.provenance}
+    sources = sources_of(bundle, rewards, mixture.names)
+    kinds = {} if rewards is None else {"rewards": {name: kind_of(source) for name, source in sources.items()}}
+    adapters = {name: Path(source) for name, source in sources.items() if kind_of(source) == "adapter"}
+    mixture.save(config.output, {**provenance, "pcm": made_with(vars(config.model)) | kinds}, rewards=adapters)
+
+
+def made_with(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Gives the settings of `training` that a bundle's provenance holds: all but paths.
+
+    Of a path that changes what is learned it holds the kind: `stored` pairs, a `trunk` that was trained before.
+
+    Args:
+        settings: by name, resolved.
+    """
+    said = {name: value for name, value in settings.items() if name not in PATHS}
+    told: dict[str, Any] = {name: value for name, value in said.items() if isinstance(value, int | float | str)}
+    trunk = settings["trunk"]
+    told["trunk"] = "base" if trunk is None else "trained" if isinstance(trunk, str) else dict(trunk)
+    return told | {"stored": settings["stored"] is not None}
 
 
 def main(arguments: list[str] | None = None) -> ControllerCLI:
@@ -202,6 +281,7 @@ def main(arguments: list[str] | None = None) -> ControllerCLI:
         training,
         PromptsAndPreferences,
         args=arguments,
+        trainer_defaults=TRAINER,
         save_config_kwargs={"overwrite": True},
         auto_configure_optimizers=False,
     )

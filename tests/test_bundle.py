@@ -154,6 +154,8 @@ def test_rewards_travel_with_the_bundle_in_bfloat16(tiny_bundle: Path, tmp_path:
     mixture = Mixture.load(tiny_bundle)
     mixture.bank.save("concise", tmp_path / "rewards" / "quality")
     mixture.save(tmp_path / "bundle", {}, rewards=tmp_path / "rewards")
+    mixture.save(tmp_path / "again", {}, rewards={"quality": tmp_path / "rewards" / "quality"})
+    assert bundle.read_manifest(tmp_path / "again").files == bundle.read_manifest(tmp_path / "bundle").files
     assert "rewards/quality/adapter_config.json" in bundle.read_manifest(tmp_path / "bundle").files
     stored = load_file(tmp_path / "bundle" / "rewards" / "quality" / "adapter_model.safetensors")
     assert {tensor.dtype for tensor in stored.values()} == {torch.bfloat16}

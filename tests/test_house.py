@@ -95,6 +95,7 @@ COMMAND_OF = {
     "multi_objective.yaml": "experts.train",
     "bundle.yaml": "pcm",
     "pcm.yaml": "pcm.train fit",
+    "ablation.yaml": "comparison.ablation",
     "compare.yaml": "compare",
     "results.yaml": "compare",
     "ensembles.yaml": "comparison.ensembles",

@@ -24,12 +24,12 @@ from decoding.answered import Answered
 from decoding.sampling import Sampling
 from experts.prompts import encode_prompts
 from experts.references import sample_references
-from experts.rewards import RewardModels
+from experts.rewards import RewardModels, names_in
 from mixture import Mixture
 from pcm.data import Conversation, read_prompts
 from pcm.intensity.curves import Intensities
 from pcm.intensity.fitting import curve_of
-from pcm.objective import relative_rewards
+from pcm.worth import relative_rewards
 
 BATCH = 64
 LEVELS = (1 / 16, 1 / 8, 1 / 4, 3 / 8, 1 / 2, 3 / 4, 1.0)
@@ -60,8 +60,8 @@ def calibrate(
     if answers < 1:
         raise ValueError(f"answers must be at least 1, got {answers}")
     mixture = Mixture.load(bundle)
-    if not (bundle / "rewards").is_dir():
-        raise ValueError(f"curves are fitted to learned rewards, {bundle} must hold reward models")
+    if missing := [name for name in mixture.names if name not in names_in(bundle / "rewards")]:
+        raise ValueError(f"{bundle} must hold reward models to fit curves to, got none for {', '.join(missing)}")
     trunk, _ = bundles.read_base(bundle, bundles.read_manifest(bundle), torch.float32)
     rewards = RewardModels.load(bundle / "rewards", trunk, mixture.names).eval()
     known = read_prompts(prompts)

@@ -9,11 +9,11 @@ from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from safetensors.torch import load_file, save_file
 from tiny_exam import PAD, tiny_classifier
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from decoding.answered import Answered
 from experts.labelled_pairs import most_pairs_first
-from experts.pair_tokens import AnswerCollator, tokenize_pairs
+from experts.pair_tokens import AnswerCollator, tokenize_pairs, tokenizer_of
 from experts.reward_training import command_parser, train_reward, train_rewards
 from experts.reward_worth import calibration_error
 from experts.rewards import RewardModels
@@ -207,13 +207,23 @@ def test_a_reward_model_learns_what_was_preferred_and_can_be_loaded(tmp_path):
     assert metrics["scale"] != 1.0
 
 
-def test_a_tokenizer_that_pads_with_its_end_is_refused(tmp_path):
+@pytest.mark.parametrize("pads_with", ["</s>", None])
+def test_a_tokenizer_that_pads_with_its_end_or_nothing_pads_with_what_no_text_ends_with(tmp_path, pads_with):
+    """As SmolLM2's and Llama's do: the end would count as padding, and a text that ends look cut off."""
     tokenizer = word_tokenizer()
-    tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.pad_token = pads_with
     tokenizer.save_pretrained(tmp_path)
-    pairs = favouring_pairs(2, seed=0)
-    with pytest.raises(ValueError, match="differ from the end, got '</s>'"):
-        train_reward(tmp_path, pairs, pairs, tmp_path / "out")
+    assert AutoTokenizer.from_pretrained(tmp_path).pad_token == pads_with
+    assert tokenizer_of(tmp_path).pad_token == "?"
+    word_tokenizer().save_pretrained(tmp_path)
+    assert tokenizer_of(tmp_path).pad_token == "<pad>"
+
+
+def test_a_tokenizer_with_no_special_token_but_its_end_is_refused(tmp_path):
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({"</s>": 0})), eos_token="</s>")
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="differ from the end, got no special token but '</s>'"):
+        tokenizer_of(tmp_path)
 
 
 def test_finished_reward_models_are_kept(tmp_path):

@@ -5,6 +5,7 @@ import torch
 
 from decoding.rules import RULES, uniform_log_weights
 from pcm.behaviour import FEATURES
+from pcm.mixing import mix
 from pcm.model import PreferenceControlModel, gate_log_weights, share_log_weights
 
 ASKED = torch.tensor([[1.0, 0.0, 0.4, 1.0], [0.0, 0.2, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0]], dtype=torch.double)
@@ -16,17 +17,18 @@ def inputs(experts: int = 4, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]
     return hidden, torch.rand(3, experts, len(FEATURES), generator=generator, dtype=torch.double)
 
 
-def trained(rule: str) -> PreferenceControlModel:
+def trained(rule: str, behaviour: bool = True) -> PreferenceControlModel:
     torch.manual_seed(1)
-    controller = PreferenceControlModel(16, width=8, rule=rule).double()
+    controller = PreferenceControlModel(16, width=8, rule=rule, behaviour=behaviour).double()
     for parameter in controller.parameters():
         torch.nn.init.normal_(parameter, std=0.4)
     return controller
 
 
+@pytest.mark.parametrize("behaviour", [True, False])
 @pytest.mark.parametrize("rule", RULES)
-def test_an_untrained_controller_is_the_uniform_mixture_to_the_last_bit(rule):
-    controller = PreferenceControlModel(16, width=8, rule=rule).double()
+def test_an_untrained_controller_is_the_uniform_mixture_to_the_last_bit(rule, behaviour):
+    controller = PreferenceControlModel(16, width=8, rule=rule, behaviour=behaviour).double()
     assert torch.equal(controller(*inputs(), ASKED), uniform_log_weights(ASKED))
 
 
@@ -53,6 +55,31 @@ def test_adding_an_expert_that_is_not_asked_needs_no_parameters_and_changes_noth
 def test_what_is_not_asked_gets_zero_and_what_is_asked_does_not(rule):
     weights = trained(rule)(*inputs(), ASKED).exp()
     assert torch.equal(weights > 0, ASKED > 0)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_without_behaviour_what_experts_are_about_to_do_changes_no_weight(rule):
+    hidden, _ = inputs()
+    base, experts, others = (
+        torch.randn(3, *shape, 9, generator=torch.Generator().manual_seed(seed), dtype=torch.double).log_softmax(-1)
+        for seed, shape in enumerate(((), (4,), (4,)))
+    )
+    for behaviour, same in ((True, False), (False, True)):
+        controller = trained(rule, behaviour)
+        first, second = (mix(RULES[rule], controller, hidden, base, said, ASKED)[1] for said in (experts, others))
+        assert torch.equal(first, second) is same
+
+
+def test_without_behaviour_text_and_intensity_still_decide_and_names_do_not():
+    controller, (hidden, features), order = trained("anchored", behaviour=False), inputs(), [2, 0, 3, 1]
+    weights = controller(hidden, features, ASKED).exp()
+    permuted = controller(hidden, features, ASKED[:, order]).exp()
+    torch.testing.assert_close(permuted, weights[:, order], atol=1e-12, rtol=0)
+    torch.testing.assert_close(weights[0, 0], weights[0, 3], atol=1e-12, rtol=0)  # asked for alike, weighed alike
+    assert (weights[0, 0] * ASKED[0, 2] - weights[0, 2]).abs() > 1e-3
+    assert not torch.equal(weights, controller(hidden.flip(0), features, ASKED).exp())
+    alike = trained("logit", behaviour=False)(hidden, features, ASKED)[1:]
+    torch.testing.assert_close(alike, uniform_log_weights(ASKED)[1:])  # shares of what is asked for alike are equal
 
 
 def test_shares_sum_to_what_is_asked_and_gates_stay_below_their_bound():
@@ -84,12 +111,13 @@ def test_intensity_matters_once_trained():
     assert not torch.equal(controller(hidden, features, ASKED), controller(hidden, features, (ASKED > 0).double()))
 
 
-def test_a_saved_controller_comes_back_to_the_last_bit(tmp_path):
-    controller = trained("logit").float()
+@pytest.mark.parametrize("behaviour", [True, False])
+def test_a_saved_controller_comes_back_to_the_last_bit(tmp_path, behaviour):
+    controller = trained("logit", behaviour).float()
     controller.save(tmp_path / "pcm")
     loaded = PreferenceControlModel.load(tmp_path / "pcm")
     assert {file.name for file in (tmp_path / "pcm").iterdir()} == {"config.json", "model.safetensors"}
-    assert loaded.rule == "logit"
+    assert (loaded.rule, loaded.behaviour) == ("logit", behaviour)
     assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in controller.state_dict().items())
 
 

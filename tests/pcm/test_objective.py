@@ -1,11 +1,11 @@
-"""The objectives and the reward, by hand."""
+"""The objectives, by hand."""
 
 import math
 
 import pytest
 import torch
 
-from pcm.objective import OBJECTIVES, Comparison, dpo, objective_named, ppo, rebel_loss, relative_rewards, utility
+from pcm.objective import OBJECTIVES, Comparison, dpo, objective_named, ppo, rebel_loss
 
 
 def test_rebel_is_the_hand_computed_number():
@@ -36,19 +36,6 @@ def test_rebel_pushes_the_better_response_up_and_the_worse_one_down():
     assert first.grad is not None
     assert second.grad is not None
     assert float(first.grad) < 0 < float(second.grad)
-
-
-def test_a_response_like_the_reference_is_worth_half_whatever_the_judges_unit():
-    raw = torch.tensor([[2.0, -30.0]])
-    assert torch.equal(relative_rewards(raw, raw), torch.full((1, 2), 0.5))
-    assert float(relative_rewards(torch.tensor(1.0), torch.tensor(-1.0))) > 0.85
-
-
-def test_utility_is_quality_times_the_weighted_sum_of_what_is_asked():
-    relative = torch.tensor([[0.2, 0.9, 0.6]]).expand(3, -1)
-    asked = torch.tensor([[0.0, 1.0, 0.5], [1.0, 0.0, 0.0], [0.25, 0.0, 0.0]])
-    found = utility(relative, torch.tensor([0.5, 1.0, 1.0]), asked)
-    torch.testing.assert_close(found, torch.tensor([0.5 * (0.9 + 0.5 * 0.6), 0.2, 0.05]))
 
 
 def comparison(tokens: int = 40, seed: int = 0) -> Comparison:

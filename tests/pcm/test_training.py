@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from tiny_bundle import DIMENSIONS
@@ -24,11 +23,13 @@ from pcm.collapse import CollapseWatch, complaints
 from pcm.controller import Controller
 from pcm.data import Batch, Conversation, PromptsAndPreferences
 from pcm.experience import monitors, read_responses
+from pcm.frozen import Prompts
 from pcm.model import PreferenceControlModel
-from pcm.module import AGAINST, ControllerTraining, half_width
+from pcm.module import AGAINST, ControllerTraining
 from pcm.objective import OBJECTIVES
+from pcm.run import CHECKPOINTS
+from pcm.standing import half_width
 
-CONFIGS = Path(__file__).parents[2] / "configs"
 PROMPTS = [[{"role": "user", "content": text}] for text in ("What is a volcano?", "Thank you friend!", "Be short.")]
 ASKED = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.5, 0.0], [1.0, 0.0, 0.0]], dtype=torch.double)
 
@@ -46,15 +47,20 @@ class Bank:
 class Judges:
     """Like tokens with large numbers, each in its own unit; remember what they were asked."""
 
+    names: Sequence[str] = ("friendly", "unfriendly", "concise", "quality")
+
     def __init__(self) -> None:
         self.needed: list[Tensor] = []
 
     def score(self, texts: Answered, names: Sequence[str] | None = None, needed: Tensor | None = None) -> Tensor:
-        assert names == ["friendly", "unfriendly", "concise", "quality"]
+        assert names == [*self.names]
         assert needed is not None
         self.needed.append(needed)
         mean = (texts.input_ids * texts.attention_mask).sum(-1) / texts.lengths / 100.0
-        return torch.where(needed, mean.unsqueeze(-1) * torch.arange(1.0, 5.0), 0.0)
+        return torch.where(needed, mean.unsqueeze(-1) * torch.arange(1.0, 1.0 + len(self.names)), 0.0)
+
+    def to(self, device: torch.device) -> None:
+        assert device == torch.device("cpu")  # where everything is
 
 
 def no_references(conversations: Sequence[Conversation]) -> Tensor:
@@ -112,17 +118,15 @@ def quiet_trainer(**settings: Any) -> Trainer:
     )
 
 
-def checkpoints(folder: Path, config: str = "miniature") -> list[ModelCheckpoint]:
-    """What a configuration keeps, in another folder."""
-    trainer = yaml.safe_load((CONFIGS / config / "pcm.yaml").read_text())["trainer"]
-    kept = [one["init_args"] for one in trainer["callbacks"] if one["class_path"].endswith("ModelCheckpoint")]
-    return [ModelCheckpoint(**{**settings, "dirpath": folder}) for settings in kept]
+def checkpoints(folder: Path) -> list[ModelCheckpoint]:
+    """What every run keeps."""
+    return [ModelCheckpoint(folder, **settings) for settings in CHECKPOINTS.values()]
 
 
 def fit(
     module: ControllerTraining, folder: Path, *callbacks: Callback, resume: Path | None = None, heard: bool = False
 ) -> ModelCheckpoint:
-    """Trains three epochs of two iterations on the CPU, with the checkpoints of the shipped configuration."""
+    """Trains three epochs of two iterations on the CPU, with the checkpoints of every run."""
     data = data_in(folder, 3, 2)
     best, last = checkpoints(folder)
     with warnings.catch_warnings(action="always" if heard else "ignore"):
@@ -143,13 +147,12 @@ def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(mixtur
     assert not all(torch.equal(value, expected[name]) for name, value in begun.items())
 
 
-@pytest.mark.parametrize("config", ["miniature", "paper"])
-def test_the_last_checkpoint_is_of_the_last_epoch_and_the_best_one_of_the_best(mixture, tmp_path, monkeypatch, config):
+def test_the_last_checkpoint_is_of_the_last_epoch_and_the_best_one_of_the_best(mixture, tmp_path, monkeypatch):
     module = training(mixture)
     worse = iter((3.0, 2.0, 1.0))
     monkeypatch.setattr(module, "on_validation_epoch_end", lambda: module.log("validation/reward", next(worse)))
     with warnings.catch_warnings(action="ignore"):
-        trainer = quiet_trainer(max_epochs=3, callbacks=checkpoints(tmp_path, config))
+        trainer = quiet_trainer(max_epochs=3, callbacks=checkpoints(tmp_path))
         trainer.fit(module, datamodule=data_in(tmp_path, 3, 2))
     epochs = {name: torch.load(tmp_path / f"{name}.ckpt", weights_only=True)["epoch"] for name in ("best", "last")}
     assert epochs == {"best": 0, "last": 2}
@@ -182,17 +185,31 @@ def test_training_reads_what_decoding_decoded(mixture):
 def test_only_quality_and_what_is_asked_for_is_judged(mixture):
     module = training(mixture)
     module.rewards(batch(), None)
-    judges = module.frozen[2]
+    judges = module.frozen.rewards
     assert isinstance(judges, Judges)
     assert torch.equal(judges.needed[0], torch.cat((ASKED > 0, torch.ones(3, 1).bool()), -1))
+
+
+def test_where_nobody_judges_quality_it_counts_as_one(mixture, tmp_path, monkeypatch):
+    monkeypatch.setattr(Judges, "names", ("friendly", "unfriendly", "concise"))
+    module = training(mixture, leniency=1.5, beta=0.0)
+    module.references = lambda conversations: torch.zeros(len(conversations), 3)
+    drawn = mixture.rollout(*mixture.encode(PROMPTS), ASKED, module.drawing, module.generators(0, len(PROMPTS)))
+    scores = module.frozen.scores(batch(), drawn)
+    assert scores.shape == (3, 3)
+    worth = module.judge(batch(), scores, module.beaten(batch()))
+    torch.testing.assert_close(worth.double(), (ASKED * scores.sigmoid()).sum(-1).double())
+    fit(module, tmp_path, StopAfter(1))
+    assert bool(module.controller.score.weight.any())
 
 
 def test_an_answer_as_far_behind_the_base_as_it_may_be_loses_half_of_its_worth(mixture):
     module = training(mixture, leniency=1.5)
     module.references = lambda conversations: torch.tensor([[0.0, 0.0, 0.0, 2.0]]).repeat(len(conversations), 1)
-    module.frozen[2].score = lambda *_: torch.tensor([[200.0, 200.0, 200.0, 0.5]]).repeat(3, 1)  # type: ignore[method-assign]
+    module.frozen.rewards.score = lambda *_: torch.tensor([[200.0, 200.0, 200.0, 0.5]]).repeat(3, 1)  # type: ignore[method-assign]
     drawn = mixture.rollout(*mixture.encode(PROMPTS), ASKED, module.drawing, module.generators(0, len(PROMPTS)))
-    torch.testing.assert_close(module.judge(batch(), drawn, module.beaten(batch())).double(), ASKED.sum(-1) / 2)
+    scores = module.frozen.scores(batch(), drawn)
+    torch.testing.assert_close(module.judge(batch(), scores, module.beaten(batch())).double(), ASKED.sum(-1) / 2)
 
 
 @pytest.mark.parametrize("name", ["reward_temperature", "temperature"])
@@ -207,7 +224,7 @@ def test_judges_do_not_hear_what_the_mixture_is_told(mixture):
     heard = mixture.encode(told.heard)
     assert heard[0].shape[1] > mixture.encode(PROMPTS)[0].shape[1]
     drawn = mixture.rollout(*heard, ASKED, module.drawing, module.generators(0, len(PROMPTS)))
-    worth = [module.judge(one, drawn, module.beaten(one)) for one in (told, plain)]
+    worth = [module.judge(one, module.frozen.scores(one, drawn), module.beaten(one)) for one in (told, plain)]
     assert torch.equal(*worth)
     assert not torch.equal(module.rewards(told, None), module.rewards(plain, None))
 
@@ -217,13 +234,13 @@ def test_responses_can_be_measured_against_what_the_uniform_mixture_answers_to_t
     module.references = None
     torch.nn.init.normal_(module.controller.score.weight, std=3.0)
     beaten = module.beaten(batch())
+    assert mixture.pcm is module.controller
     mixture.pcm = None
     generators = module.generators(AGAINST, len(PROMPTS))
     drawn = mixture.rollout(*mixture.encode(PROMPTS), ASKED, module.drawing, generators)
-    assert torch.equal(beaten, module.scores(batch(), drawn))
-    torch.testing.assert_close(module.judge(batch(), drawn, beaten).double(), ASKED.sum(-1) / 4)  # half of half of it
-    module.beaten(batch())
-    assert mixture.pcm is module.controller
+    scores = module.frozen.scores(batch(), drawn)
+    assert torch.equal(beaten, scores)
+    torch.testing.assert_close(module.judge(batch(), scores, beaten).double(), ASKED.sum(-1) / 4)  # half of half of it
 
 
 def test_a_policy_at_a_temperature_is_mixed_first_and_tempered_after(mixture):
@@ -231,7 +248,7 @@ def test_a_policy_at_a_temperature_is_mixed_first_and_tempered_after(mixture):
     input_ids, attention_mask = mixture.encode(PROMPTS)
     drawn = mixture.rollout(input_ids, attention_mask, ASKED, module.drawing, module.generators(0, 3))
     assert module.drawing.temperature == 0.5
-    experience = module.experience(input_ids, attention_mask, ASKED, drawn)
+    experience = module.frozen.read(Prompts(input_ids, attention_mask, ASKED), drawn, places_matter=False)
     old, divergence, seen = module.look(experience, drawn)
     mixed, _ = experience.mixed(rule_named("anchored"), module.controller)
     weights = mixed.exp() ** 2
@@ -291,7 +308,7 @@ class Indifferent(Judges):
 def test_a_controller_that_is_paid_for_nothing_returns_to_the_base(mixture, tmp_path):
     """The divergence of a place does not depend on the token drawn there: as a reward it would teach nothing."""
     module = training(mixture, beta=1.0, learning_rate=2e-2)
-    module.frozen = (*module.frozen[:2], Indifferent())
+    module.frozen = replace(module.frozen, rewards=Indifferent())
     assert module.rewards(batch(), module.controller).mean() < -5  # every response is worth 0.25 or 0.5, less its nats
     fit(module, tmp_path)
     assert module.rewards(batch(), module.controller).mean() > 0
@@ -361,7 +378,7 @@ def test_a_collapse_that_stays_is_warned_of_in_training(mixture, tmp_path):
 def test_a_judge_that_gives_no_number_is_refused(mixture):
     module = training(mixture)
     module.references = lambda conversations: torch.full((len(conversations), 4), 0.0)
-    module.frozen[2].score = lambda *_: torch.full((3, 4), float("nan"))  # type: ignore[method-assign]
+    module.frozen.rewards.score = lambda *_: torch.full((3, 4), float("nan"))  # type: ignore[method-assign]
     with pytest.raises(ValueError, match="rewards must be finite, got 12"):
         module.rewards(batch(), None)
 

@@ -193,6 +193,9 @@ def test_the_training_command_makes_what_it_is_told_to(mixture):
     assert (plain.trunk.hidden_size, own.trunk.hidden_size) == (32, 16)
     assert isinstance(own.trunk, OwnModel)
     assert (own.width, own.rule, own.max_gate) == (8, "logit", 2.0)
+    blind = fresh_controller(mixture, "shared", None, 8, "logit", 2.0, behaviour=False)
+    assert isinstance(blind, PreferenceControlModel)
+    assert (plain.behaviour, blind.behaviour) == (True, False)
     with pytest.raises(ValueError, match="the published form must have a trunk of its own, got none"):
         fresh_controller(mixture, "published", None, 8, "probability", 3.0)
 

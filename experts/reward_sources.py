@@ -44,24 +44,30 @@ _NEEDS_ENSEMBLE = "lower_bound needs an ensemble (reward_training --members 3)"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@.+)?")
 
 
-def kind_of(source: str) -> Kind:
+def place_of(source: Source) -> str:
+    """The folder, hub id or function that a source names."""
+    return source if isinstance(source, str) else source["folder"]
+
+
+def kind_of(source: Source) -> Kind:
     """What a source names.
 
     Args:
         source: a folder that `experts.reward_training` wrote, a folder or hub id (`owner/name`, `owner/name@revision`)
-            of a sequence classifier, or `package.module:function`.
+            of a sequence classifier, or `package.module:function`; or an ensemble in such a folder.
 
     Raises:
         ValueError: if it is none of them.
     """
-    folder = Path(source)
+    place = place_of(source)
+    folder = Path(place)
     if (folder / CONFIG_FILE).is_file():
         return "adapter"
     if (folder / "config.json").is_file():
         return "classifier"
-    if not folder.exists() and _FUNCTION.fullmatch(source):
+    if not folder.exists() and _FUNCTION.fullmatch(place):
         return "function"
-    if not folder.exists() and _HUB_ID.fullmatch(source):
+    if not folder.exists() and _HUB_ID.fullmatch(place):
         return "classifier"
     raise ValueError(
         f"a reward must be a folder with {CONFIG_FILE} (a reward model trained here) or config.json (a sequence "
@@ -76,7 +82,7 @@ def reward_names(sources: Sources) -> list[str]:
 
 def chosen_sources(
     given: Sources | None, kept: Path | None, names: Sequence[str], optional: Sequence[str] = ()
-) -> dict[str, str]:
+) -> dict[str, Source]:
     """Where the reward of each name comes from, in their order: those given, and else those kept in a folder.
 
     Args:
@@ -90,7 +96,7 @@ def chosen_sources(
     """
     wanted = [*names, *optional]
     folders = [folder for folder in (kept, given) if isinstance(folder, Path)]
-    found = {name: str(folder / name) for folder in folders for name in names_in(folder)}
+    found: dict[str, Source] = {name: str(folder / name) for folder in folders for name in names_in(folder)}
     if isinstance(given, Mapping):
         if unknown := sorted(set(given) - set(wanted)):
             raise ValueError(f"rewards must be of {', '.join(wanted)}, got one of {', '.join(unknown)}")
@@ -126,18 +132,13 @@ def load_rewards(
         parts.append(_reward_models(trained, base, lower_bound))
     elif lower_bound:
         raise ValueError(f"{_NEEDS_ENSEMBLE}, got none in {sources}")
-    if readers := {name: _READERS[kinds[name]](_place(sources[name])) for name in names if kinds[name] != "adapter"}:
+    if readers := {name: _READERS[kinds[name]](place_of(sources[name])) for name in names if kinds[name] != "adapter"}:
         parts.append(TextRewards(dialogues, readers))
     return parts[0] if len(parts) == 1 else SeveralRewards(parts, names, base.dtype)
 
 
-def _place(source: Source) -> str:
-    """The folder, hub id or function that a source names."""
-    return source if isinstance(source, str) else source["folder"]
-
-
 def _kind_at(name: str, source: Source) -> Kind:
-    kind = kind_of(_place(source))
+    kind = kind_of(source)
     if kind != "adapter" and not isinstance(source, str):
         raise ValueError(f"{name} must be made of reward models trained here to be an ensemble, got a {kind}: {source}")
     return kind
@@ -149,7 +150,7 @@ def _reward_models(sources: Mapping[str, Source], base: PreTrainedModel, lower_b
     Raises:
         ValueError: if there is a lower bound but no ensemble.
     """
-    folders = {name: Path(_place(source)) for name, source in sources.items()}
+    folders = {name: Path(place_of(source)) for name, source in sources.items()}
     told = {name: source for name, source in sources.items() if not isinstance(source, str)}
     counts = {name: len(member_folders(folder)) for name, folder in folders.items()}
     counts |= {name: source["members"] for name, source in told.items() if "members" in source}

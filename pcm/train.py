@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 import bundle as bundles
 from experts.bank import ExpertBank, Reading, Rows
 from experts.references import kept_references
-from experts.reward_sources import chosen_sources, kind_of, load_rewards
+from experts.reward_sources import Source, chosen_sources, kind_of, load_rewards, place_of
 from experts.rewards import QUALITY, Rewards
 from experts.text_rewards import Dialogues
 from experts.whole import read_model
@@ -74,7 +74,7 @@ def training(
     bundle: str | Own,
     train: str,
     validation: str,
-    rewards: Path | dict[str, str] | None = None,
+    rewards: Path | dict[str, Source] | None = None,
     references: str | None = None,
     against: Literal["base", "uniform"] = "base",
     rule: str = "anchored",
@@ -94,8 +94,9 @@ def training(
         train: JSONL of the training prompts.
         validation: JSONL of the validation prompts.
         rewards: folder of reward models, or for each dimension, and for `quality`, a reward: the folder of one reward
-            model, a folder or hub id of a sequence classifier, or `package.module:function`. What is not named is
-            judged by the bundle's own reward models. Where nobody judges quality it counts as 1.
+            model, a folder or hub id of a sequence classifier, `package.module:function`, or an ensemble (the bundle
+            keeps its first member). What is not named is judged by the bundle's own reward models. Where nobody judges
+            quality it counts as 1.
         references: file that keeps the base's answers and their scores between runs; None makes them anew.
         against: whose answer to the same prompt rewards are measured against: the base's, or the uniform mixture's to
             the same wish, near which a chance of beating it tells better answers of good ones apart.
@@ -161,7 +162,7 @@ def encoded(mixture: Mixture, conversations: Sequence[Conversation]) -> list[Ten
     return [row[real.bool()] for row, real in zip(ids, mask, strict=True)]
 
 
-def sources_of(bundle: object, rewards: Path | Mapping[str, str] | None, names: Sequence[str]) -> dict[str, str]:
+def sources_of(bundle: object, rewards: Path | Mapping[str, Source] | None, names: Sequence[str]) -> dict[str, Source]:
     """Gives where the judges come from: those that are named, and those of a bundle; quality last if there is one.
 
     Args:
@@ -173,7 +174,7 @@ def sources_of(bundle: object, rewards: Path | Mapping[str, str] | None, names: 
     return chosen_sources(rewards, kept, names, optional=[QUALITY])
 
 
-def judges_of(sources: Mapping[str, str], bundle: str | Own, mixture: Mixture, dialogues: Dialogues) -> Rewards:
+def judges_of(sources: Mapping[str, Source], bundle: str | Own, mixture: Mixture, dialogues: Dialogues) -> Rewards:
     """Gives the judges of these sources.
 
     Args:
@@ -256,7 +257,7 @@ def save_best(model: ControllerTraining, checkpoint: str, config: Any) -> None:
         mixture.cap, provenance = manifest.cap, {**manifest.provenance}
     sources = sources_of(bundle, rewards, mixture.names)
     kinds = {} if rewards is None else {"rewards": {name: kind_of(source) for name, source in sources.items()}}
-    adapters = {name: Path(source) for name, source in sources.items() if kind_of(source) == "adapter"}
+    adapters = {name: Path(place_of(source)) for name, source in sources.items() if kind_of(source) == "adapter"}
     mixture.save(config.output, {**provenance, "pcm": made_with(vars(config.model)) | kinds}, rewards=adapters)
 
 

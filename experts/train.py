@@ -55,7 +55,7 @@ def command_parser() -> ArgumentParser:
 
 def train_experts(
     base: Path,
-    rewards: Path | dict[str, Source],
+    rewards: dict[str, Source] | Path,
     prompts: Path,
     output: Path,
     exam: dict[str, Any],

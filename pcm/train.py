@@ -74,7 +74,7 @@ def training(
     bundle: str | Own,
     train: str,
     validation: str,
-    rewards: Path | dict[str, Source] | None = None,
+    rewards: dict[str, Source] | Path | None = None,
     references: str | None = None,
     against: Literal["base", "uniform"] = "base",
     rule: str = "anchored",

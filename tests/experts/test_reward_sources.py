@@ -1,5 +1,6 @@
 import pytest
 import torch
+import yaml
 from test_rewards import as_trl_leaves_it
 from test_text_rewards import TEXTS, dialogues  # noqa: F401 - a fixture
 from tiny_exam import tiny_classifier
@@ -8,6 +9,7 @@ from experts.ensemble import RewardEnsemble
 from experts.reward_sources import SeveralRewards, kind_of, load_rewards
 from experts.rewards import RewardModels
 from experts.text_rewards import TextRewards
+from experts.train import command_parser
 
 
 class Fixed(torch.nn.Module):
@@ -95,3 +97,12 @@ def test_a_source_is_known_by_what_lies_there(folder, tmp_path):
     for wrong in (str(folder), "politeness", "my rewards:politeness", ""):
         with pytest.raises(ValueError, match=r"a reward must be a folder .* or package\.module:function, got"):
             kind_of(wrong)
+
+
+def test_a_kept_configuration_names_each_reward_as_the_given_one():
+    given = {"warm": "rewards/warm", "brief": {"folder": "rewards/brief", "members": 2}, "quality": "judges:sound"}
+    arguments = {"base": "base", "prompts": "prompts.jsonl", "output": "experts", "rewards": given}
+    parser = command_parser()
+    parsed = parser.parse_object(arguments)
+    assert yaml.safe_load(parser.dump(parsed))["rewards"] == given
+    assert yaml.safe_load(parser.dump(parser.parse_object(arguments | {"rewards": "rewards"})))["rewards"] == "rewards"

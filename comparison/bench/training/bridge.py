@@ -24,8 +24,9 @@ def classifier(base: Path, adapter: Path) -> PreTrainedModel:
         adapter: PEFT folder whose head reads the last state.
     """
     model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1)
-    merged: PreTrainedModel = PeftModel.from_pretrained(model, adapter).merge_and_unload()
-    return merged.requires_grad_(False).eval()
+    frozen = PeftModel.from_pretrained(model, adapter)
+    merged: PreTrainedModel = frozen.merge_and_unload()
+    return merged
 
 
 class Marks(nn.Module):

@@ -36,9 +36,9 @@ def timing_sheet(report: Report) -> Sheet:
         for row in report["rows"]
     ]
     title = (
-        f"Training {len(settings['dimensions'])} experts on {settings['threads']} threads, "
-        f"{settings['prompts_per_update']} answers of each in an update, {settings['updates']} updates: seconds of an "
-        "update of all of them, and until they are ready for the first one."
+        f"Training {len(settings['dimensions'])} experts, {settings['prompts_per_update']} answers of each in an "
+        f"update, {settings['updates']} updates, threads {settings['threads']}: seconds of an update of all of them, "
+        "and until they are ready for the first one."
     )
     return Sheet(title, ["way", "runs", "seconds", "before", "whole, minutes", "joint ÷ it"], rows)
 

@@ -46,9 +46,13 @@ def test_without_trl_nothing_is_said_of_it():
     assert [row["way"] for row in rows_of(OURS, BEFORE, 10)] == [JOINT, SINGLE]
 
 
-def entry(mean):
-    estimate = {"mean": mean, "low": mean - 0.1, "high": mean + 0.1}
-    return {measure: {"mean": estimate, "joint_minus": estimate} for measure in ("own", "quality")}
+def estimate(mean):
+    return {"mean": mean, "low": mean - 0.1, "high": mean + 0.1}
+
+
+def entry(own, quality):
+    worth = {"own": own, "quality": quality}
+    return {name: {"mean": estimate(mean), "joint_minus": estimate(0.5 - mean)} for name, mean in worth.items()}
 
 
 def report(rounds, gold=None):
@@ -59,11 +63,12 @@ def report(rounds, gold=None):
 
 
 def test_the_tables_show_each_way_and_what_is_asked():
-    timing, gold, claims = sheets(report(WITH_TRL, {JOINT: entry(0.5), TRL: entry(0.25)}))
-    assert "2 experts on 2 threads, 24 answers of each in an update, 10 updates" in timing.title
+    timing, gold, claims = sheets(report(WITH_TRL, {JOINT: entry(0.5, 0.5), TRL: entry(0.25, 0.125)}))
+    assert "2 experts, 24 answers of each in an update, 10 updates, threads 2:" in timing.title
     assert timing.rows[2] == ["trl", "2", "16.00 ± 5.00", "3.0", "2.7", "0.40"]
     assert "9 questions" in gold.title
-    assert gold.rows[1] == ["trl", *["0.250 [0.150, 0.350]"] * 4]
+    own, quality = ("0.250 [0.150, 0.350]", "0.250 [0.150, 0.350]"), ("0.125 [0.025, 0.225]", "0.375 [0.275, 0.475]")
+    assert gold.rows[1] == ["trl", *own, *quality]
     assert claims.rows[1] == ["joint ÷ trl, seconds", "0.400", "0.333", "NO"]
 
 

@@ -53,7 +53,7 @@ def command_parser() -> ArgumentParser:
 
 def train_experts(
     base: Path,
-    rewards: Path | dict[str, str],
+    rewards: dict[str, str] | Path,
     prompts: Path,
     output: Path,
     exam: dict[str, Any],

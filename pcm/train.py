@@ -74,7 +74,7 @@ def training(
     bundle: str | Own,
     train: str,
     validation: str,
-    rewards: Path | dict[str, str] | None = None,
+    rewards: dict[str, str] | Path | None = None,
     references: str | None = None,
     against: Literal["base", "uniform"] = "base",
     rule: str = "anchored",

@@ -104,7 +104,6 @@ class ControllerTraining(LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.controller = controller
-        self.dimensions = dimensions
         self.frozen = Frozen(mixture, experts, rewards, [dimension.name for dimension in dimensions])
         mixture.pcm = controller
         self.references, self.stored, self.rule = references, stored, rule_named(mixture.rule)

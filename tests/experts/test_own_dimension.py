@@ -35,6 +35,7 @@ def test_the_configurations_of_the_page_parse(tmp_path):
         rewards = written.get("rewards", "r")
         assert parsed.rewards == (Path(rewards) if isinstance(rewards, str) else rewards)
         assert parsed.objectives == written.get("objectives")
+        assert yaml.safe_load(command_parser().dump(parsed))["rewards"] == rewards  # as it is kept beside the output
     assert kind_of(yaml.safe_load(YAML[1])["rewards"]["helpful"]) == "classifier"
     assert kind_of(yaml.safe_load(YAML[1])["rewards"]["brief"]) == "function"
 

@@ -130,7 +130,7 @@ def test_the_command_gives_a_bundle_curves_and_keeps_the_rest(rewarded_bundle: P
 
 
 def test_a_bundle_without_rewards_and_no_answers_are_refused(tiny_bundle: Path, tmp_path: Path):
-    with pytest.raises(ValueError, match="must hold reward models"):
+    with pytest.raises(ValueError, match="must hold reward models to fit curves to, got none for friendly"):
         calibrate(tiny_bundle, tmp_path / "prompts.jsonl")
     with pytest.raises(ValueError, match="answers must be at least 1, got 0"):
         calibrate(tiny_bundle, tmp_path / "prompts.jsonl", answers=0)

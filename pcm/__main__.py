@@ -81,5 +81,10 @@ def assemble(
     mixture.save(output, provenance, rewards=rewards)
 
 
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line."""
+    auto_cli(assemble, as_positional=False, args=arguments)
+
+
 if __name__ == "__main__":
-    auto_cli(assemble, as_positional=False)
+    main()

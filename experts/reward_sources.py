@@ -95,6 +95,8 @@ def chosen_sources(
         ValueError: if a name has no reward, or something else has one.
     """
     wanted = [*names, *optional]
+    if isinstance(given, Path) and not set(names_in(given)) & set(wanted):
+        raise ValueError(f"{given} must hold a reward model of {', '.join(wanted)}, one folder for each, got none")
     folders = [folder for folder in (kept, given) if isinstance(folder, Path)]
     found: dict[str, Source] = {name: str(folder / name) for folder in folders for name in names_in(folder)}
     if isinstance(given, Mapping):

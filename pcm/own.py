@@ -3,10 +3,12 @@
 Knows names, places and words. Does not know how models are read or mixed.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from decoding.dimension import Dimension
+from pcm.frozen import QUALITY
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Own:
             reader of wishes in words is trained on; without, the bundle understands weights by name.
 
     Raises:
-        ValueError: if there is no expert, or something is said of an unknown one.
+        ValueError: if there is no expert, one has a name that no bundle holds, or something is said of an unknown one.
     """
 
     base: str
@@ -36,6 +38,10 @@ class Own:
         """Refuses words about experts that are not there."""
         if not self.experts:
             raise ValueError("there must be at least one expert, got none")
+        if wrong := [name for name in self.experts if name == QUALITY or not re.fullmatch(r"[\w-]+", name)]:
+            raise ValueError(
+                f"an expert's name must be of letters, digits, - and _, and not {QUALITY}, got {wrong[0]!r}"
+            )
         spoken = {*self.descriptions, *self.opposites, *self.opposites.values()}
         if unknown := sorted(spoken - set(self.experts)):
             raise ValueError(

@@ -68,7 +68,7 @@ def ensembles(
         learning_rate: Of PPO at the start.
         questions: Held-out questions at most, answered at temperature 1.
         max_new_tokens: The most tokens of an answer.
-        quick: Hardly anything of everything: whether all of it works.
+        quick: Hardly anything of everything, in a folder of its own: whether all of it works.
 
     Raises:
         FileNotFoundError: If a file is not there.
@@ -78,7 +78,7 @@ def ensembles(
         base, pairs, prompts, output, tuple(dimensions), arms_of(members, lower_bound), seeds, pairs_per_reward,
         held_out_pairs, updates, prompts_per_update, snapshot_every, learning_rate, questions, max_new_tokens,
     )  # fmt: skip
-    plan = replace(plan, **QUICK) if quick else plan
+    plan = replace(plan, **QUICK, output=output / "quick") if quick else plan
     runs, judges = [], []
     for seed in range(plan.seeds):
         Console().rule(f"training seed {seed + 1} of {plan.seeds}")
@@ -87,7 +87,7 @@ def ensembles(
         runs.append(_measured(plan, seed))
     courses = courses_of(runs, plan.dimensions, [arm.name for arm in plan.arms])
     report = {"settings": plan.settings(), "judges": _worth(judges)} | report_of(courses, plan.measured)
-    write(report, output)
+    write(report, plan.output)
     return report
 
 

@@ -47,10 +47,8 @@ class Desk(NamedTuple):
 
 def desk_of(plan: Plan, seed: int, questions: Sequence[Prompt]) -> Desk:
     """Gives an exam on questions that is marked by the rewards that paid a seed's experts, and by nothing else."""
-    rewards, paid = (
-        reward_sources(plan.arms, plan.dimensions, plan.judges(seed)),
-        objectives(plan.arms, plan.dimensions),
-    )
+    rewards = reward_sources(plan.arms, plan.dimensions, plan.judges(seed))
+    paid = objectives(plan.arms, plan.dimensions)
     tokenizer = AutoTokenizer.from_pretrained(plan.base)
     model = AutoModelForCausalLM.from_pretrained(plan.base, dtype=torch.float32)
     conversations = [one.messages for one in questions]

@@ -6,6 +6,7 @@ Knows the base's shape and its training, not what comes after it. Run `python -m
 from __future__ import annotations
 
 import ctypes
+import sys
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -91,7 +92,8 @@ class GiveMemoryBack(TrainerCallback):
 
     def __init__(self, every: int = 50) -> None:
         """Does so after every `every` steps; where the C library is another one, never."""
-        self.every, self.trim = every, getattr(ctypes.CDLL(None), "malloc_trim", None)
+        self.every = every
+        self.trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Gives back what is free."""

@@ -17,6 +17,7 @@ from bundle import read_manifest
 from decoding.dimension import Dimension
 from decoding.rules import uniform_log_weights
 from decoding.sampling import Sampling
+from experts.reward_sources import chosen_sources
 from mixture import Mixture
 from pcm.own import Own
 from pcm.preference import Preference
@@ -235,3 +236,17 @@ def test_the_short_configuration_of_the_readme_parses(tmp_path: Path, capsys):
     printed = yaml.safe_load(capsys.readouterr().out)
     assert list(printed["model"]["bundle"]["experts"]) == list(printed["model"]["rewards"]) == ["warm", "brief"]
     assert printed["trainer"]["use_distributed_sampler"] is False
+
+
+@pytest.mark.parametrize("name", ["quality", "very warm", "a/b"])
+def test_a_name_that_no_bundle_holds_is_refused_before_anything_is_trained(name: str):
+    with pytest.raises(ValueError, match="an expert's name must be"):
+        Own("base", {name: "adapter"})
+
+
+def test_a_folder_without_reward_models_is_no_reason_to_take_the_bundle_s_own(tmp_path: Path):
+    (tmp_path / "kept" / "warm").mkdir(parents=True)
+    (tmp_path / "kept" / "warm" / "adapter_config.json").write_text("{}")
+    with pytest.raises(ValueError, match="must hold a reward model of warm"):
+        chosen_sources(tmp_path / "typo", tmp_path / "kept", ["warm"])
+    assert chosen_sources(None, tmp_path / "kept", ["warm"]) == {"warm": str(tmp_path / "kept" / "warm")}

@@ -6,16 +6,14 @@ Everything the command does is part of a turn: its guards, logs and checkpoints 
 when an update is over. Does not know clocks.
 """
 
-import logging
 import sys
-import warnings
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
 from comparison.bench.training.turns import Turns
 from comparison.command import quiet
-from experts.train import command_parser, train_experts
+from experts.train import command_parser, silence, train_experts
 
 SHOWN = ("reward", "quality", "total", "kl", "length", "ended", "loss", "value_loss")
 
@@ -43,8 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
     (settings,) = sys.argv[1:] if arguments is None else arguments
     turns = Turns()
     quiet()
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message="Found .* in eval mode")  # the frozen base is, on purpose
+    silence()
     values = command_parser().parse_args(["--config", settings]).as_dict()
     values.pop("config")
     turns.done()

@@ -15,6 +15,7 @@ from safetensors import safe_open
 from transformers import AutoConfig, AutoTokenizer
 
 from experts.adapters import WEIGHTS_FILE
+from experts.ensemble import member_folders
 from experts.prompts import encode_prompts, read_prompts
 from experts.rewards import HEAD_WEIGHT, QUALITY
 from experts.train import command_parser
@@ -43,7 +44,8 @@ def shared_settings(config: Path, updates: int, dimensions: Sequence[str] | None
     values["rewards"] = values["rewards"].absolute()
     values |= {"held": None, "wandb_project": None, "accelerator": "cpu", "devices": 1, "precision": "32-true"}
     values["ppo"] |= {"updates": updates}
-    values["exam"] |= {"repetition_penalty": 0.0}
+    values["exam"] |= {"repetition_penalty": 0.0, "reward_temperature": 1.0, "leniency": 0.0}
+    values["lower_bound"] = 0.0
     if values["prompts_per_update"] % values["ppo"]["minibatches"]:
         raise ValueError(
             f"prompts_per_update must be a multiple of {values['ppo']['minibatches']} minibatches for TRL, "
@@ -65,8 +67,10 @@ def require_plain(reward: Path, base: Path) -> None:
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If its head reads something else.
+        ValueError: If its head reads something else, or it is an ensemble.
     """
+    if len(member_folders(reward)) > 1:
+        raise ValueError(f"{reward} must be one reward model, which TRL can be given, got an ensemble")
     weights = reward / WEIGHTS_FILE
     if not weights.is_file():
         raise FileNotFoundError(f"there must be a reward model in {reward}: train it with experts.reward_training")

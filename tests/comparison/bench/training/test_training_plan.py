@@ -18,6 +18,17 @@ def settings(world, config=CONFIG, updates=2, dimensions=None):
     return shared_settings(config, updates, dimensions, **given)
 
 
+def test_rewards_are_what_trl_is_given_whatever_the_configuration_says(world, tmp_path):
+    lines = CONFIG.read_text().replace("exam:", "exam:\n  reward_temperature: 2.0\n  leniency: 3.0").splitlines()
+    (tmp_path / "experts.yaml").write_text("\n".join([*lines, "lower_bound: 1.0"]))
+    found = settings(world, config=tmp_path / "experts.yaml")
+    assert found["lower_bound"] == 0.0
+    assert {name: found["exam"][name] for name in ("reward_temperature", "leniency")} == {
+        "reward_temperature": 1.0,
+        "leniency": 0.0,
+    }
+
+
 def test_every_reward_but_quality_has_an_expert(world):
     assert settings(world)["dimensions"] == ["concise", "friendly"]
     assert settings(world, dimensions=["friendly"])["dimensions"] == ["friendly"]
@@ -73,6 +84,10 @@ def test_a_reward_model_that_only_we_can_read_is_refused(world, tmp_path):
     evident.mkdir()
     save_file({"base_model.model.score.weight": torch.ones(1, 69)}, evident / "adapter_model.safetensors")
     with pytest.raises(ValueError, match=r"must read the last state, \(1, 32\).*got \[\[1, 69\]\].*--evidence false"):
+        require_plain(evident, world / "base")
+    (evident / "member-2").mkdir()
+    (evident / "member-2" / "adapter_config.json").write_text("{}")
+    with pytest.raises(ValueError, match="must be one reward model, which TRL can be given, got an ensemble"):
         require_plain(evident, world / "base")
     with pytest.raises(FileNotFoundError, match=r"must be a reward model in .*cat: train it"):
         settings(world, dimensions=["cat"])

@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoTokenizer
 from experts.adapters import WEIGHTS_FILE
 from experts.ensemble import member_folders
 from experts.prompts import encode_prompts, read_prompts
-from experts.rewards import HEAD_WEIGHT, QUALITY
+from experts.rewards import HEAD_WEIGHT, QUALITY, names_in
 from experts.train import command_parser
 
 Settings = dict[str, Any]
@@ -51,7 +51,7 @@ def shared_settings(config: Path, updates: int, dimensions: Sequence[str] | None
             f"prompts_per_update must be a multiple of {values['ppo']['minibatches']} minibatches for TRL, "
             f"got {values['prompts_per_update']}"
         )
-    values["dimensions"] = list(dimensions or _dimensions_in(values["rewards"]))
+    values["dimensions"] = list(dimensions or [name for name in names_in(values["rewards"]) if name != QUALITY])
     for name in paying(values, values["dimensions"]):
         require_plain(values["rewards"] / name, values["base"])
     return dict(json.loads(json.dumps(values, default=str)))
@@ -155,9 +155,3 @@ def ppo_config(shared: Settings, output: Path, learning_rate: float | None) -> S
         "report_to": "none",
         "disable_tqdm": True,
     }
-
-
-def _dimensions_in(rewards: Path) -> list[str]:
-    """The dimensions that have a reward model in a folder."""
-    found = sorted(path.parent.name for path in rewards.glob(f"*/{WEIGHTS_FILE}"))
-    return [name for name in found if name != QUALITY]

@@ -56,6 +56,15 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_used(folder, har
     assert f"{folder / LAST} is damaged and not used" in console.export_text()
 
 
+def test_what_goes_on_before_a_damaged_checkpoint_ends_with_the_same_weights(trained, folder, tmp_path):
+    cut(folder / LAST)
+    module = JointPPO(tiny_exam(("ant",)), updates=3)
+    run(module, tmp_path / "run", checkpoint=newest_whole(folder, ["ant"]))
+    expected = torch.load(trained / LAST, weights_only=True)["state_dict"]
+    state = module.state_dict()
+    assert all(torch.equal(state[name], tensor) for name, tensor in expected.items())
+
+
 def test_where_all_checkpoints_are_damaged_nothing_starts_anew_unasked(folder):
     cut(folder / LAST)
     cut(folder / PREVIOUS)

@@ -33,6 +33,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import RewardConfig, RewardTrainer
 
 from experts.ensemble import ENSEMBLE_FILE, member_folder
+from experts.hub import BASE_FILES, located
 from experts.labelled_pairs import most_pairs_first, read_split
 from experts.names import listed
 from experts.pair_tokens import AnswerCollator, tokenize_pairs, tokenizer_of
@@ -194,7 +195,7 @@ def _train_in_worker(
 
 
 def train_rewards(
-    base: Path,
+    base: str | Path,
     pairs: Path,
     output: Path,
     names: list[str] | str | None = None,
@@ -211,7 +212,7 @@ def train_rewards(
     `output` gets them all in one file too, once every model is there.
 
     Args:
-        base: folder of the base model.
+        base: folder or hub id (`owner/name`, `owner/name@revision`) of the base model.
         pairs: folder with `<name>.jsonl`, or `<name>/train.jsonl` and `<name>/validation.jsonl`, for every name; rows
             `{"prompt", "chosen", "rejected"}` as in `labelled_pairs`.
         output: receives one folder per name.
@@ -226,6 +227,7 @@ def train_rewards(
 
     Raises:
         ValueError: if there are no pairs or no members.
+        FileNotFoundError: if there is something to train, and the base is nowhere.
     """
     if members < 1:
         raise ValueError(f"members must be at least 1, got {members}")
@@ -242,7 +244,7 @@ def train_rewards(
     return metrics
 
 
-def _metrics_of(name: str, base: Path, pairs: Path, output: Path, members: int) -> dict[str, Any]:
+def _metrics_of(name: str, base: str | Path, pairs: Path, output: Path, members: int) -> dict[str, Any]:
     """What one reward model or ensemble is worth, measured again only where members came to it."""
     if members == 1:
         return dict(json.loads((output / name / METRICS_FILE).read_text()))
@@ -250,12 +252,12 @@ def _metrics_of(name: str, base: Path, pairs: Path, output: Path, members: int) 
     kept = dict(json.loads(path.read_text())) if path.exists() else {"members": []}
     if len(kept["members"]) == members:
         return kept
-    return measure_ensemble(base, output / name, read_split(pairs, name)[1])
+    return measure_ensemble(located(base, BASE_FILES, "a base"), output / name, read_split(pairs, name)[1])
 
 
 def _train_side_by_side(
     models: Sequence[tuple[str, int]],
-    base: Path,
+    base: str | Path,
     pairs: Path,
     output: Path,
     workers: int,
@@ -263,13 +265,14 @@ def _train_side_by_side(
     settings: tuple[float, float, int, bool],
 ) -> None:
     """Trains the models, each a name with the number of a member."""
+    place = located(base, BASE_FILES, "a base")
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager, ProcessPoolExecutor(workers, mp_context=context) as pool:
         queue: Queue[Report] = manager.Queue()
         futures = {}
         for name, number in models:
             label = name if number == 1 else f"{name} {number}"
-            places = name, base, pairs, member_folder(output / name, number)
+            places = name, place, pairs, member_folder(output / name, number)
             futures[label] = pool.submit(_train_in_worker, label, *places, seed + number - 1, queue, *settings)
         show_progress(futures, queue)
 

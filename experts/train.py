@@ -27,6 +27,7 @@ from experts.bank import AdapterConfig, ExpertBank
 from experts.checkpoints import LAST, LastCheckpoint, newest_whole, remaining
 from experts.exam import Exam
 from experts.guards import CollapseError, Guards
+from experts.hub import BASE_FILES, located
 from experts.joint import JointPPO
 from experts.names import listed
 from experts.objectives import chosen, held_mask, needed, require_held, shares
@@ -54,7 +55,7 @@ def command_parser() -> ArgumentParser:
 
 
 def train_experts(
-    base: Path,
+    base: str | Path,
     rewards: dict[str, Source] | Path,
     prompts: Path,
     output: Path,
@@ -83,7 +84,7 @@ def train_experts(
     """Leaves one PEFT folder per dimension in `output`; does nothing if they are all there.
 
     Args:
-        base: folder of the base model.
+        base: folder or hub id (`owner/name`, `owner/name@revision`) of the base model.
         rewards: folder of reward models, one per dimension and one for quality; or for each of these names a reward:
             the folder of one reward model, a folder or hub id of a sequence classifier, `package.module:function`, or
             an ensemble with members and a lower bound of its own, `{folder: ..., members: 3, lower_bound: 1.0}`.
@@ -115,6 +116,7 @@ def train_experts(
 
     Raises:
         ValueError: if something that must be there is not; the message says what.
+        FileNotFoundError: if the base is nowhere.
         CollapseError: if an expert collapses; its last good checkpoint is kept.
     """
     known = reward_names(rewards)
@@ -126,6 +128,7 @@ def train_experts(
     aims = {name: aims[name] for name in untrained}
     if not aims:
         return
+    base = located(base, BASE_FILES, "a base")
     tokenizer = AutoTokenizer.from_pretrained(base)
     # Lightning would widen numbers only after it has read a checkpoint, whose last digits would be lost
     dtype = torch.float64 if precision == "64-true" else torch.float32

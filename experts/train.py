@@ -140,6 +140,19 @@ def train_experts(
     reward_models = load_rewards(rewards, model, Dialogues(tokenizer, conversations, encoded), paying, lower_bound)
     targets = target_modules if isinstance(target_modules, str) else tuple(target_modules)
     bank = fresh_bank(model, list(aims), AdapterConfig(rank, alpha, targets), ppo["seed"])
+    watch = Guards(tuple(aims), **guards)
+    told = [
+        watch,
+        ExpertTable(tuple(aims), ppo["updates"]),
+        AnswerLog(output / "answers.jsonl", tokenizer, tuple(aims), log_answers_every),
+        *([] if snapshot_every is None else [Snapshots(output, snapshot_every)]),
+        LastCheckpoint(output / LAST, save_every, lambda: watch.suspicious),  # after what it should find on disk
+        *callbacks,
+    ]
+    machines = {"accelerator": accelerator, "devices": devices, "num_nodes": num_nodes, "strategy": strategy}
+    trainer = _trainer(_loggers(output, wandb_project), told, precision, machines)
+    bank.to(trainer.strategy.root_device)  # reference answers are made where the experts will be trained
+    reward_models.to(trainer.strategy.root_device)
     ends = tokenizer.eos_token_id, tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     references = kept_references(
         bank,
@@ -153,17 +166,6 @@ def train_experts(
     )
     marked = {"shares": shares(aims, paying, asked), "held": held_mask(held or {}, list(aims), paying), **exam}
     module = JointPPO(Exam(bank, reward_models, references, encoded, *ends, **marked), **ppo)
-    watch = Guards(module.names, **guards)
-    told = [
-        watch,
-        ExpertTable(module.names, module.updates),
-        AnswerLog(output / "answers.jsonl", tokenizer, module.names, log_answers_every),
-        *([] if snapshot_every is None else [Snapshots(output, snapshot_every)]),
-        LastCheckpoint(output / LAST, save_every, lambda: watch.suspicious),  # after what it should find on disk
-        *callbacks,
-    ]
-    machines = {"accelerator": accelerator, "devices": devices, "num_nodes": num_nodes, "strategy": strategy}
-    trainer = _trainer(_loggers(output, wandb_project), told, precision, machines)
     fit(trainer, module, prompts_per_update, output)
     if trainer.is_global_zero:
         for name in aims:

@@ -64,6 +64,12 @@ def begin(world: Path, base: str | Path, monkeypatch: pytest.MonkeyPatch) -> tor
     return torch.nn.ModuleList(given[:2])
 
 
+def test_reference_answers_are_made_where_the_experts_will_be_trained(world, monkeypatch):
+    models = begin(world, world / "base", monkeypatch)
+    assert {parameter.device.type for parameter in models.parameters()} == {"meta"}
+    assert len(models) == 2  # the bank and what judges
+
+
 def test_a_base_on_the_hub_is_read_at_its_revision(world, fetched, monkeypatch):
     bank = begin(world, PINNED, monkeypatch)[0]
     (call,) = fetched

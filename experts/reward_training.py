@@ -23,7 +23,7 @@ from typing import Any
 import datasets
 import torch
 import transformers
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, Namespace
 from peft import LoraConfig, PeftModel, TaskType
 from rich.console import Console
 from safetensors.torch import load_file, save_file
@@ -48,8 +48,12 @@ from experts.reward_worth import (
     worth,
 )
 from experts.rewards import HEAD_WEIGHT
+from experts.settings import keep_settings
 
 METRICS_FILE = "metrics.json"
+RECORD = "reward_training.yaml"
+FREE_SETTINGS = frozenset({"output", "names", "workers", "members"})
+"""What may change while a run is interrupted: none of it changes what a reward model becomes."""
 
 
 def train_reward(
@@ -234,14 +238,27 @@ def train_rewards(
     names = listed(names) or most_pairs_first(pairs)
     if not names:
         raise ValueError(f"pairs must hold one file or folder per reward model, got none in {pairs}")
-    models = [(name, number) for number in range(1, members + 1) for name in names]
-    todo = [model for model in models if not (member_folder(output / model[0], model[1]) / METRICS_FILE).exists()]
-    if todo:
+    if todo := [model for model in _models(names, members) if not _is_trained(output, *model)]:
         settings = epochs, learning_rate, batch_size, evidence
         _train_side_by_side(todo, base, pairs, output, workers, seed, settings)
     metrics = {name: _metrics_of(name, base, pairs, output, members) for name in names}
     (output / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n")
     return metrics
+
+
+def _models(names: Sequence[str], members: int) -> list[tuple[str, int]]:
+    """Every reward model as a name with the number of a member, first members first."""
+    return [(name, number) for number in range(1, members + 1) for name in names]
+
+
+def _label(name: str, number: int) -> str:
+    """What a person reads of a reward model."""
+    return name if number == 1 else f"{name} {number}"
+
+
+def _is_trained(output: Path, name: str, number: int) -> bool:
+    """Whether a reward model is finished."""
+    return (member_folder(output / name, number) / METRICS_FILE).exists()
 
 
 def _metrics_of(name: str, base: str | Path, pairs: Path, output: Path, members: int) -> dict[str, Any]:
@@ -271,7 +288,7 @@ def _train_side_by_side(
         queue: Queue[Report] = manager.Queue()
         futures = {}
         for name, number in models:
-            label = name if number == 1 else f"{name} {number}"
+            label = _label(name, number)
             places = name, place, pairs, member_folder(output / name, number)
             futures[label] = pool.submit(_train_in_worker, label, *places, seed + number - 1, queue, *settings)
         show_progress(futures, queue)
@@ -289,12 +306,27 @@ def main(arguments: list[str] | None = None) -> None:
     """Parses the command line, keeps the resolved configuration beside the output, trains."""
     parser = command_parser()
     config = parser.parse_args(arguments)
-    config.output.mkdir(parents=True, exist_ok=True)
-    parser.save(config, config.output / "reward_training.yaml", overwrite=True)
     values = config.as_dict()
     values.pop("config")
-    for name, metrics in train_rewards(**values).items():
+    try:
+        _keep_settings(parser, config)
+        trained = train_rewards(**values)
+    except (ValueError, OSError) as problem:
+        raise SystemExit(str(problem)) from None
+    for name, metrics in trained.items():
         Console().print(f"{name:<14} {metrics}")
+
+
+def _keep_settings(parser: ArgumentParser, config: Namespace) -> None:
+    """Keeps the resolved configuration beside the output.
+
+    Raises:
+        ValueError: if a reward model is there that was trained with other settings.
+    """
+    models = _models(listed(config.names) or most_pairs_first(config.pairs), config.members)
+    there = [_label(*model) for model in models if _is_trained(config.output, *model)]
+    wanted = [_label(*model) for model in models]
+    keep_settings(parser, config, config.output / RECORD, wanted=wanted, there=there, among="names", free=FREE_SETTINGS)
 
 
 if __name__ == "__main__":

@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, Namespace
 from lightning import Callback, Trainer
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from rich.console import Console
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from experts.bank import AdapterConfig, ExpertBank
-from experts.checkpoints import LAST, LastCheckpoint, newest_whole, remaining
+from experts.checkpoints import LAST, LastCheckpoint, begun, newest_whole, remaining
 from experts.exam import Exam
 from experts.guards import CollapseError, Guards
 from experts.hub import BASE_FILES, located
@@ -35,9 +35,16 @@ from experts.progress import AnswerLog, ExpertTable
 from experts.prompts import PromptStream, encode_prompts, read_asked, read_prompts
 from experts.references import kept_references
 from experts.reward_sources import Source, load_rewards, reward_names
+from experts.settings import keep_settings
 from experts.snapshots import Snapshots
 from experts.text_rewards import Dialogues
 
+RECORD = "train.yaml"
+FREE_SETTINGS = frozenset(
+    {"output", "dimensions", "save_every", "snapshot_every", "log_answers_every", "wandb_project", "guards"}
+    | {"accelerator", "devices", "num_nodes", "strategy"}
+)
+"""What may change while a run is interrupted: none of it changes what an expert becomes."""
 Precision = Literal["32-true", "bf16-mixed", "64-true"]
 """Of Lightning's, those in which adapters are kept in at least float32 and gradients need no scaling."""
 
@@ -188,7 +195,8 @@ def fit(trainer: Trainer, module: JointPPO, prompts_per_update: int, output: Pat
         trainer.fit(module, stream, ckpt_path=checkpoint, weights_only=True)
     except CollapseError as collapse:
         kept = newest_whole(output, module.names)
-        found = "no checkpoint was written before" if kept is None else f"{kept} holds the experts as they were before"
+        before = f"{kept} holds the experts as they were before: copy it into another output to try other settings"
+        found = "no checkpoint was written before" if kept is None else before
         raise CollapseError(f"{collapse}; {found}") from collapse
 
 
@@ -231,15 +239,27 @@ def main(arguments: list[str] | None = None) -> None:
     """Parses the command line, keeps the resolved configuration beside the output, trains."""
     parser = command_parser()
     config = parser.parse_args(arguments)
-    config.output.mkdir(parents=True, exist_ok=True)
-    parser.save(config, config.output / "train.yaml", overwrite=True)
     values = config.as_dict()
     values.pop("config")
     silence()
     try:
+        _keep_settings(parser, config)
         train_experts(**values)
-    except CollapseError as collapse:
-        raise SystemExit(str(collapse)) from None
+    except (CollapseError, ValueError, OSError) as problem:
+        raise SystemExit(str(problem)) from None
+
+
+def _keep_settings(parser: ArgumentParser, config: Namespace) -> None:
+    """Keeps the resolved configuration beside the output.
+
+    Raises:
+        ValueError: if an expert is there, finished or not, that was trained with other settings.
+    """
+    names = list(chosen(config.objectives, reward_names(config.rewards), listed(config.dimensions)))
+    there = begun(config.output, names)
+    keep_settings(
+        parser, config, config.output / RECORD, wanted=names, there=there, among="dimensions", free=FREE_SETTINGS
+    )
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@ import torch
 from rich.console import Console
 from tiny_exam import run, tiny_exam
 
-from experts.checkpoints import LAST, PREVIOUS, LastCheckpoint, damage, newest_whole, remaining
+from experts.checkpoints import LAST, PREVIOUS, LastCheckpoint, begun, damage, newest_whole, remaining
 from experts.joint import JointPPO
 
 pytestmark = [
@@ -104,6 +104,17 @@ def test_an_expert_that_is_added_is_trained_alone_and_an_interrupted_training_wi
     assert remaining(folder, ["ant", "bee", "cat"]) == ["ant", "bee", "cat"]  # killed while adapters were written
     cut(folder / LAST)
     assert remaining(folder, ["ant", "bee", "cat"]) == ["cat"]
+
+
+def test_what_is_finished_or_in_the_last_whole_checkpoint_is_begun(folder):
+    assert begun(folder / "elsewhere", ["ant", "bee"]) == []
+    assert begun(folder, ["bee", "ant"]) == ["ant"]
+    finish(folder, "bee")
+    assert begun(folder, ["bee", "ant"]) == ["bee", "ant"]
+    cut(folder / LAST)
+    assert begun(folder, ["ant"]) == ["ant"]
+    cut(folder / PREVIOUS)
+    assert begun(folder, ["ant"]) == []
 
 
 def test_checkpoints_of_other_experts_are_passed_over_once_these_are_finished(folder):

@@ -264,6 +264,25 @@ def test_a_checkpoint_of_other_experts_is_refused(tmp_path):
         run(JointPPO(tiny_exam(("bee",)), updates=1), tmp_path, checkpoint=tmp_path / "last.ckpt")
 
 
+@pytest.mark.parametrize("changed", ["prompts", "shares", "rewards"])
+def test_a_checkpoint_is_of_its_prompts_and_rewards_whatever_their_files_are_called(changed, monkeypatch):
+    module, checkpoint = JointPPO(tiny_exam(("ant",))), {}
+    checkpoint["state_dict"] = module.state_dict()
+    module.on_save_checkpoint(checkpoint)
+    JointPPO(tiny_exam(("ant",))).on_load_checkpoint(checkpoint)
+    other = JointPPO(tiny_exam(("ant",)))
+    if changed == "prompts":
+        other.exam.prompts[1] = other.exam.prompts[1].flip(0)
+    elif changed == "shares":
+        other.exam.shares = other.exam.shares.roll(1, dims=-1)
+    else:
+        monkeypatch.setattr(CountingRewards, "version", "another file")
+    with pytest.raises(ValueError, match="must be of these prompts and rewards, got one of others"):
+        other.on_load_checkpoint(checkpoint)
+    del checkpoint["exam"]  # an earlier version wrote none
+    other.on_load_checkpoint(checkpoint)
+
+
 def test_a_checkpoint_that_knows_no_prices_is_refused(tmp_path):
     path = tmp_path / "last.ckpt"
     run(JointPPO(tiny_exam(("ant",)), updates=1), tmp_path, LastCheckpoint(path, every=1))

@@ -240,7 +240,8 @@ def train_rewards(
         raise ValueError(f"pairs must hold one file or folder per reward model, got none in {pairs}")
     if todo := [model for model in _models(names, members) if not _is_trained(output, *model)]:
         settings = epochs, learning_rate, batch_size, evidence
-        _train_side_by_side(todo, base, pairs, output, workers, seed, settings)
+        place = located(base, BASE_FILES, "a base")
+        _train_side_by_side(todo, place, pairs, output, workers, seed, settings)
     metrics = {name: _metrics_of(name, base, pairs, output, members) for name in names}
     (output / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n")
     return metrics
@@ -274,7 +275,7 @@ def _metrics_of(name: str, base: str | Path, pairs: Path, output: Path, members:
 
 def _train_side_by_side(
     models: Sequence[tuple[str, int]],
-    base: str | Path,
+    base: Path,
     pairs: Path,
     output: Path,
     workers: int,
@@ -282,14 +283,13 @@ def _train_side_by_side(
     settings: tuple[float, float, int, bool],
 ) -> None:
     """Trains the models, each a name with the number of a member."""
-    place = located(base, BASE_FILES, "a base")
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager, ProcessPoolExecutor(workers, mp_context=context) as pool:
         queue: Queue[Report] = manager.Queue()
         futures = {}
         for name, number in models:
             label = _label(name, number)
-            places = name, place, pairs, member_folder(output / name, number)
+            places = name, base, pairs, member_folder(output / name, number)
             futures[label] = pool.submit(_train_in_worker, label, *places, seed + number - 1, queue, *settings)
         show_progress(futures, queue)
 

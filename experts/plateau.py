@@ -32,8 +32,7 @@ SMALL = 0.01
 class Standing(NamedTuple):
     """Where an expert's training ended."""
 
-    before: float  # mean mark of the middle third of the updates
-    mark: float  # of the last third
+    mark: float  # mean of the last third of the updates
     gain: Estimate  # of the last third over the middle one, with its 95 % interval
 
     @property
@@ -56,7 +55,7 @@ def standing(marks: Sequence[float]) -> Standing:
     if third < 2:
         raise ValueError(f"there must be at least 6 updates to compare the last third with another, got {len(marks)}")
     before, last = np.array(marks[-2 * third : -third]), np.array(marks[-third:])
-    return Standing(float(before.mean()), float(last.mean()), difference(last, before))
+    return Standing(float(last.mean()), difference(last, before))
 
 
 def plateau(run: Path, output: Path | None = None, window: int = 10) -> dict[str, Standing]:
@@ -74,10 +73,10 @@ def plateau(run: Path, output: Path | None = None, window: int = 10) -> dict[str
     found = {name: standing(of_one) for name, of_one in marks.items()}
     curves = {name: smoothed(list(enumerate(of_one, 1)), window)[::window] for name, of_one in marks.items()}
     save_plot(path_plot(curves, f"update (means of {window})", "mark"), output or run / "plateau.png")
-    table = Table("expert", "middle third", "last third", "gain", "95 % interval", "", box=None)
+    table = Table("expert", "mark", "gain", "95 % interval", "", box=None, pad_edge=False, collapse_padding=True)
     for name, one in found.items():
         interval = f"{one.gain.low:+.3f} to {one.gain.high:+.3f}"
-        table.add_row(name, f"{one.before:.3f}", f"{one.mark:.3f}", f"{one.gain.mean:+.3f}", interval, one.verdict)
+        table.add_row(name, f"{one.mark:.3f}", f"{one.gain.mean:+.3f}", interval, one.verdict)
     Console().print(table)
     return found
 

@@ -109,7 +109,7 @@ def train_reward(
 
 def _evidence_classifier(base: str | Path, seed: int) -> EvidenceClassifier:
     torch.manual_seed(seed)
-    return EvidenceClassifier(AutoModelForCausalLM.from_pretrained(base))
+    return EvidenceClassifier(AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32))
 
 
 def _save_adapter(trainer: RewardTrainer, output: Path, scale: float) -> None:

@@ -7,14 +7,14 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from safetensors.torch import load_file, save_file
-from tiny_exam import PAD, tiny_classifier
+from tiny_exam import PAD, tiny_base, tiny_classifier
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from decoding.answered import Answered
 from experts.labelled_pairs import most_pairs_first
 from experts.pair_tokens import AnswerCollator, tokenize_pairs, tokenizer_of
-from experts.reward_training import command_parser, train_reward, train_rewards
+from experts.reward_training import _evidence_classifier, command_parser, train_reward, train_rewards
 from experts.reward_worth import calibration_error
 from experts.rewards import RewardModels
 
@@ -205,6 +205,12 @@ def test_a_reward_model_learns_what_was_preferred_and_can_be_loaded(tmp_path):
     margins = chosen - rejected
     assert float(margins.mean()) == pytest.approx(metrics["mean_margin"], rel=1e-3)
     assert metrics["scale"] != 1.0
+
+
+def test_a_base_in_half_precision_is_read_in_full(tmp_path):
+    """Bases are shipped in bfloat16, whose steps are too coarse to train in and slow on a processor."""
+    tiny_base().bfloat16().save_pretrained(tmp_path)
+    assert {parameter.dtype for parameter in _evidence_classifier(tmp_path, 0).parameters()} == {torch.float32}
 
 
 @pytest.mark.parametrize("pads_with", ["</s>", None])

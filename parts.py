@@ -21,7 +21,7 @@ from experts.kept import read_experts, write_experts
 from experts.packed import is_packed, pack, require_packable
 from experts.probe import refuse_silent_experts
 from experts.whole import WholeModels, read_model
-from pcm.controller import Controller
+from pcm.controller import CONFIG, Controller
 from pcm.forms import load_controller
 from pcm.gate.head import Gate, require_budget
 from pcm.intensity.curves import Intensities
@@ -210,7 +210,7 @@ class Parts:
 
     def _take_controller(self, folder: Path, device: str, dtype: torch.dtype) -> None:
         """Reads what a bundle holds beside base and experts."""
-        if (folder / "pcm").exists():
+        if (folder / "pcm" / CONFIG).exists():  # a gate may lie there alone
             self.pcm = load_controller(folder / "pcm").to(device, dtype)
         if (folder / GATE).exists():
             self.gate = Gate.load(folder / GATE).to(device)

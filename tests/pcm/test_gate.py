@@ -56,8 +56,12 @@ def test_a_gate_that_is_always_open_answers_like_the_mixture(mixture: Mixture):
         torch.testing.assert_close(one, other)
 
 
-def test_what_is_mixed_after_a_gap_is_what_the_mixture_says_there_and_the_base_speaks_in_between(mixture: Mixture):
-    """The experts catch up in one pass, and every step is as if they had read all along."""
+@pytest.mark.parametrize("prefill_tokens", [16384, 16, 1])
+def test_what_is_mixed_after_a_gap_is_what_the_mixture_says_there_and_the_base_speaks_in_between(
+    mixture: Mixture, prefill_tokens: int
+):
+    """The experts catch up, in one pass or a few, and every step is as if they had read all along."""
+    mixture.prefill_tokens = prefill_tokens
     opens = torch.tensor([[0, 0, 1, 0, 1, 1, 0], [0, 1, 0, 0, 0, 1, 0], [0, 0, 0, 0, 0, 0, 1]])
     tokens, logprobs, weights = answered(mixture, opens)
     ids, mask = mixture.encode(CONVERSATIONS)

@@ -15,14 +15,15 @@ def files(tmp_path: Path) -> list[str]:
     report = reported(tmp_path / "study", Likes())
     (tmp_path / "report.json").write_text(json.dumps(report))
     (tmp_path / "README.md").write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\nThe end.\n")
-    return ["--readme", str(tmp_path / "README.md"), "--report", str(tmp_path / "report.json")]
+    return ["--page", str(tmp_path / "README.md"), "--report", str(tmp_path / "report.json")]
 
 
 @pytest.mark.parametrize(
     ("page", "report", "section"),
     [
-        ("README.md", "report.json", "results"),
-        ("README.md", "bars/report.json", "bars"),
+        ("README.md", "report.json", "headline"),
+        ("docs/results.md", "report.json", "results"),
+        ("docs/results.md", "bars/report.json", "bars"),
         ("docs/comparison.md", "all/report.json", "results"),
     ],
 )
@@ -45,6 +46,19 @@ def test_writing_makes_the_check_pass(files: list[str]):
     assert "| soup-best | 0.675" in Path(files[1]).read_text()
     assert Path(files[1]).read_text().endswith(f"{END}\n\nThe end.\n")
     assert main([*files, "--check"]) == 0
+
+
+def test_the_headline_tells_a_newcomer_what_is_ahead_of_what(files: list[str]):
+    page = Path(files[1])
+    page.write_text("<!-- headline -->\n<!-- /headline -->\n")
+    assert main([*files, "--section", "headline"]) == 0
+    lines = page.read_text().splitlines()
+    assert lines[1] == "| how answers are made | utility | at temperature 1 | `soup-best` beyond it | wins against it |"
+    assert lines[3].startswith("| experts merged, scale and weights tuned (`soup-best`) | 0.675 [")
+    assert lines[3].endswith("|  |  |")
+    assert [line.split("`")[1] for line in lines[3:6]] == ["soup-best", "expert-best", "base"]
+    assert lines[-2].startswith("3 questions, 2 preferences")
+    assert not any("expert-a" in line for line in lines)
 
 
 def test_a_comparison_is_taken_over_with_its_picture(files: list[str], tmp_path: Path):

@@ -84,3 +84,12 @@ def test_a_comparison_is_taken_over_with_its_picture(files: list[str], tmp_path:
 def test_a_report_that_is_not_there_is_one_line(files: list[str], capsys: pytest.CaptureFixture[str]):
     assert main([*files[:2], "--report", "nowhere.json"]) == 1
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_help_shows_how_the_command_is_run_and_says_nothing_twice(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as left:
+        main(["--help"])
+    assert left.value.code == 0
+    out = capsys.readouterr().out
+    assert "\n    python -m comparison.readme --section headline --page README.md\n" in out
+    assert out.count("Writes a page's figures") == 1

@@ -1,7 +1,8 @@
 """Writes a page's figures from the report, so that no number there was typed by hand.
 
     python -m comparison.readme --take build/results       python -m comparison.readme --check
-    python -m comparison.readme --take build/compare --readme docs/comparison.md --report docs/results/all/report.json
+    python -m comparison.readme --section headline --page README.md
+    python -m comparison.readme --take build/compare --page docs/comparison.md --report docs/results/all/report.json
     python -m comparison.readme --take build/comparison --section bars --report docs/results/bars/report.json
 
 Knows where the sections begin and end. Does not know what stands in them.
@@ -14,20 +15,25 @@ from typing import Any, Literal
 
 from comparison.marked import exit_status_of, keep, rewrite
 from comparison.page import bars_page
-from comparison.study_page import summary
+from comparison.study_page import headline, summary
 from comparison.study_pictures import flat_fronts
 
-Section = Literal["results", "bars"]
-WRITERS: Mapping[Section, Callable[[Mapping[str, Any]], str]] = {"results": summary, "bars": bars_page}
-"""What `compare.py` reports, and what `python -m comparison` does."""
+Section = Literal["headline", "results", "bars"]
+WRITERS: Mapping[Section, Callable[[Mapping[str, Any]], str]] = {
+    "headline": headline,
+    "results": summary,
+    "bars": bars_page,
+}
+"""What `compare.py` reports, in short and in full, and what `python -m comparison` does."""
 KEPT: Mapping[Section, tuple[str, ...]] = {
+    "headline": ("report.json", "report.md", "utility.png"),
     "results": ("report.json", "report.md", "utility.png"),
     "bars": ("report.json",),
 }
 
 
 def update_readme(
-    readme: Path = Path("README.md"),
+    page: Path = Path("docs/results.md"),
     report: Path = Path("docs/results/report.json"),
     take: Path | None = None,
     section: Section = "results",
@@ -36,10 +42,11 @@ def update_readme(
     """Rewrites a section of figures, and tells whether it was up to date.
 
     Args:
-        readme: The page with the section.
+        page: The page with the section.
         report: What `compare.py` wrote, or for the section of bars `python -m comparison`.
         take: The folder of a comparison, whose report and pictures are kept beside `report` first.
-        section: Which of them.
+        section: `headline` and `results` are what `compare.py` found, in short and in full; `bars` are what `python -m
+            comparison` holds a bundle against.
         check: Write nothing; the exit status is 1 if something would change.
 
     Raises:
@@ -49,7 +56,7 @@ def update_readme(
     if take is not None and not check:
         fronts = flat_fronts(json.loads((take / report.name).read_text(encoding="utf-8")))  # none beside bars
         keep((take / name for name in (*KEPT[section], *(f"front-{swept}.png" for swept in fronts))), report.parent)
-    return rewrite(readme, section, WRITERS[section](json.loads(report.read_text(encoding="utf-8"))), check)
+    return rewrite(page, section, WRITERS[section](json.loads(report.read_text(encoding="utf-8"))), check)
 
 
 def main(arguments: list[str] | None = None) -> int:

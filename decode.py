@@ -199,43 +199,6 @@ def _load(bundle: str, rule: str | None, revision: str | None, device: str, comp
     return Mixture.load(bundle, rule=rule, budget=budget, revision=revision, device=device, compile=compile)
 
 
-def _answer_one(
-    mixture: "Mixture", prompt: str, asked_for: "Preference | None", settings: "Settings", json: bool, trace: str | None
-) -> None:
-    from decoding.response import Token
-    from interface.answer import answer
-    from interface.explain import explain
-    from interface.record import json_line, record
-    from interface.requests import Request, conversation_of
-    from interface.terminal import Terminal, printable
-    from interface.trace import trace_content, trace_page, write_page
-
-    terminal = Terminal(mixture.names)
-    asked = mixture.understood(asked_for)
-    wish = asked_for.text if asked_for else None
-
-    def watch(token: Token) -> None:
-        if not json:
-            terminal.token(token)
-
-    if not json:
-        terminal.expect(asked)
-    conversation = conversation_of(Request(prompt, asked_for, line=1), mixture, settings.told)
-    response = answer(mixture, conversation, asked, settings, watch)
-    wanted = settings.explained or trace is not None
-    why = explain(mixture, conversation, response, settings.sampling, settings.seed) if wanted else None
-    said = why if settings.explained else None
-    if json:
-        sys.stdout.write(json_line(record(prompt, wish, response, said)))
-    else:
-        terminal.summary(response)
-        if said is not None:
-            terminal.note(printable(said.as_text()))
-    if trace:
-        content = trace_content(prompt, wish, mixture.rule_name, mixture.dimensions, response, why)
-        write_page(Path(trace), trace_page(content))
-
-
 def _answer_file(
     mixture: "Mixture", requests: Sequence["Request"], output: str | None, settings: "Settings", batch_size: int
 ) -> None:
@@ -263,12 +226,13 @@ def _answer_person(
 ) -> None:
     """Answers the prompt, or talks where there is none."""
     from interface.chat import Chat
+    from interface.single import answer_one
     from interface.terminal import Terminal
 
     if prompt is None:
         Chat(mixture, asked_for, settings, Terminal(mixture.names)).run()
     else:
-        _answer_one(mixture, prompt, asked_for, settings, json, trace)
+        answer_one(mixture, prompt, asked_for, settings, json, None if trace is None else Path(trace))
 
 
 def _parser() -> ArgumentParser:

@@ -211,6 +211,22 @@ def test_without_its_controller_a_mixture_has_no_gate_either_and_its_bundle_can_
     assert Mixture.load(tmp_path / "uniform").pcm is None
 
 
+def test_a_gate_of_the_uniform_mixture_is_kept_without_any_controller(tmp_path: Path):
+    """A bundle that `python -m pcm.gate` could write and nobody could read."""
+    mixture = tiny_mixture(tmp_path)
+    mixture.pcm, mixture.gate = None, Gate(32)
+    mixture.save(tmp_path / "uniform", {})
+    kept = Mixture.load(tmp_path / "uniform", budget=0.5)
+    assert kept.pcm is None
+    assert kept.gate is not None
+
+
+@pytest.mark.parametrize("counts", [(0, 4), (4, 0)])
+def test_a_gate_is_fitted_to_answers(tmp_path: Path, counts: tuple[int, int]):
+    with pytest.raises(ValueError, match="answers and validation_answers must be at least 1, got"):
+        train_gate(tmp_path, tmp_path, tmp_path, answers=counts[0], validation_answers=counts[1])
+
+
 def test_the_command_gives_a_bundle_a_gate_and_keeps_the_rest(tiny_bundle: Path, tmp_path: Path):
     bundle = tmp_path / "bundle"
     shutil.copytree(tiny_bundle, bundle)

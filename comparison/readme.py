@@ -1,9 +1,13 @@
-"""Writes a page's figures from the report, so that no number there was typed by hand.
+r"""Writes a page's figures from the report, so that no number there was typed by hand.
 
     python -m comparison.readme --take build/results       python -m comparison.readme --check
     python -m comparison.readme --section headline --page README.md
     python -m comparison.readme --take build/compare --page docs/comparison.md --report docs/results/all/report.json
     python -m comparison.readme --take build/comparison --section bars --report docs/results/bars/report.json
+    python -m comparison.readme --take build/ensembles --section ensembles --page docs/experts.md \
+        --report docs/results/ensembles/report.json
+    python -m comparison.readme --take build/training --section training --page docs/experts.md \
+        --report docs/results/training/training.json
 
 Knows where the sections begin and end. Does not know what stands in them.
 """
@@ -13,22 +17,28 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from comparison.bench.training import page as training
+from comparison.ensembles import page as ensembles
 from comparison.marked import exit_status_of, keep, rewrite
 from comparison.page import bars_page
 from comparison.study_page import headline, summary
 from comparison.study_pictures import flat_fronts
 
-Section = Literal["headline", "results", "bars"]
+Section = Literal["headline", "results", "bars", "ensembles", "training"]
 WRITERS: Mapping[Section, Callable[[Mapping[str, Any]], str]] = {
     "headline": headline,
     "results": summary,
     "bars": bars_page,
+    "ensembles": ensembles.figures,
+    "training": training.figures,
 }
-"""What `compare.py` reports, in short and in full, and what `python -m comparison` does."""
+"""What `compare.py` reports, in short and in full, and what `python -m comparison` and its studies do."""
 KEPT: Mapping[Section, tuple[str, ...]] = {
     "headline": ("report.json", "report.md", "utility.png"),
     "results": ("report.json", "report.md", "utility.png"),
     "bars": ("report.json",),
+    "ensembles": ("report.json", "over-optimisation.png"),
+    "training": ("training.json",),
 }
 
 
@@ -43,10 +53,11 @@ def update_readme(
 
     Args:
         page: The page with the section.
-        report: What `compare.py` wrote, or for the section of bars `python -m comparison`.
+        report: What `compare.py` wrote, or the command that the section belongs to.
         take: The folder of a comparison, whose report and pictures are kept beside `report` first.
         section: `headline` and `results` are what `compare.py` found, in short and in full; `bars` are what `python -m
-            comparison` holds a bundle against.
+            comparison` holds a bundle against; `ensembles` and `training` are the studies of `comparison.ensembles` and
+            `comparison.bench.training`.
         check: Write nothing; the exit status is 1 if something would change.
 
     Raises:

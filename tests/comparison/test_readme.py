@@ -25,6 +25,8 @@ def files(tmp_path: Path) -> list[str]:
         ("docs/results.md", "report.json", "results"),
         ("docs/results.md", "bars/report.json", "bars"),
         ("docs/comparison.md", "all/report.json", "results"),
+        ("docs/experts.md", "ensembles/report.json", "ensembles"),
+        ("docs/experts.md", "training/training.json", "training"),
     ],
 )
 def test_pages_show_the_latest_results(page: str, report: str, section: Section):

@@ -10,6 +10,7 @@ otherwise; (2) answers are greedy unless a temperature is given; (3) without a p
 import inspect
 import logging
 import os
+import re
 import sys
 import warnings
 from argparse import ArgumentError, RawDescriptionHelpFormatter
@@ -187,7 +188,11 @@ def _load(bundle: str, rule: str | None, revision: str | None, device: str, comp
 
     from mixture import Mixture
 
-    if device.startswith("cuda") and not torch.cuda.is_available():
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise ValueError(f"--device must be one that torch knows, such as cpu or cuda, got {device}") from None
+    if kind == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"--device must be one that this machine has, got {device} without CUDA")
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
@@ -251,6 +256,16 @@ def _parser() -> ArgumentParser:
     return parser
 
 
+def _complaint(problem: Exception) -> str:
+    """What is the matter in one line; of an option that is no number, in the words that a person typed."""
+    said = " ".join(str(problem).split())
+    typed = re.fullmatch(r'Parser key "(\w+)": Expected a <class \'(int|float)\'>. Got value: (.*)', said)
+    if typed is None:
+        return said
+    kind = {"int": "a whole number", "float": "a number"}[typed[2]]
+    return f"--{typed[1].replace('_', '-')} must be {kind}, got {typed[3]}"
+
+
 def _show_warning(
     message: Warning | str,
     category: type[Warning],
@@ -282,7 +297,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except (ArgumentError, ValueError, OSError) as problem:
-        sys.stderr.write(f"error: {' '.join(str(problem).split())}\n")
+        sys.stderr.write(f"error: {_complaint(problem)}\n")
         return 2
     except KeyboardInterrupt:
         sys.stderr.write("interrupted: lines finished in --output are kept, the same command goes on after them\n")

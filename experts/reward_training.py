@@ -35,6 +35,7 @@ from trl import RewardConfig, RewardTrainer
 from experts.ensemble import ENSEMBLE_FILE, member_folder
 from experts.labelled_pairs import most_pairs_first, read_split
 from experts.names import listed
+from experts.packed import knows_bfloat16
 from experts.pair_tokens import AnswerCollator, tokenize_pairs, tokenizer_of
 from experts.readout import EvidenceClassifier
 from experts.reward_progress import Report, StepReport, show_progress
@@ -130,7 +131,7 @@ def _arguments(
     return RewardConfig(
         output_dir=str(output),
         use_cpu=on_cpu,
-        bf16=True,  # faster, also on processors that have it; the weights stay in float32
+        bf16=knows_bfloat16() if on_cpu else torch.cuda.is_bf16_supported(),  # the weights stay in float32
         gradient_checkpointing=False,
         save_strategy="no",
         report_to="none",

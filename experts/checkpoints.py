@@ -68,9 +68,18 @@ def remaining(folder: Path, names: Sequence[str]) -> list[str]:
         names: the experts that shall be there in the end.
     """
     missing = [name for name in names if not _is_written(folder, name)]
-    whole = (path for path in (folder / LAST, folder / PREVIOUS) if path.exists() and damage(path) is None)
-    trained = next((_trained(path) for path in whole), [])
-    return list(names) if missing and trained == list(names) else missing
+    return list(names) if missing and _last_trained(folder) == list(names) else missing
+
+
+def begun(folder: Path, names: Sequence[str]) -> list[str]:
+    """Those of the experts that are finished, or that the last whole checkpoint is of.
+
+    Args:
+        folder: where checkpoints and finished experts lie.
+        names: of the experts that are asked for.
+    """
+    trained = _last_trained(folder)
+    return [name for name in names if name in trained or _is_written(folder, name)]
 
 
 def newest_whole(folder: Path, names: Sequence[str], console: Console | None = None) -> Path | None:
@@ -105,6 +114,12 @@ def newest_whole(folder: Path, names: Sequence[str], console: Console | None = N
     if damaged:
         raise ValueError(f"a checkpoint must be whole, got damage in {[*map(str, damaged)]}; remove them to start anew")
     return None
+
+
+def _last_trained(folder: Path) -> list[str]:
+    """The experts that the last whole checkpoint is of; none where there is no such checkpoint."""
+    whole = (path for path in (folder / LAST, folder / PREVIOUS) if path.exists() and damage(path) is None)
+    return next((_trained(path) for path in whole), [])
 
 
 def _trained(checkpoint: Path) -> list[str]:

@@ -3,6 +3,7 @@
 Knows prompts, reference answers, reward models and length budgets. Does not know how experts learn from their marks.
 """
 
+import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -152,6 +153,12 @@ class Exam:
         self.quality_weight, self.missing_end_penalty = quality_weight, missing_end_penalty
         self.repetition_penalty = repetition_penalty
         self.reward_temperature, self.leniency = reward_temperature, leniency
+
+    @property
+    def identity(self) -> str:
+        """Tells these prompts, what pays an answer to each, and what the rewards are made of, from others."""
+        told = [prompt.tolist() for prompt in self.prompts], self.shares.tolist(), self.rewards.version
+        return hashlib.sha256(repr(told).encode()).hexdigest()
 
     @torch.no_grad()
     def sit(self, prompt_numbers: Tensor, generators: Sequence[torch.Generator], share: slice = slice(None)) -> Answers:

@@ -1,4 +1,4 @@
-"""Where an expert lies: a folder here, or a repository on the Hugging Face hub.
+"""Where a model lies: a folder here, or a repository on the Hugging Face hub.
 
 Knows hub ids with revisions. Does not know what a folder holds.
 """
@@ -10,6 +10,8 @@ from typing import TypeGuard
 
 from huggingface_hub import snapshot_download
 
+BASE_FILES = ("*.json", "model*.safetensors", "*.jinja", "*.model", "*.txt")
+"""What a base and its tokenizer are read from."""
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*(@.+)?")
 
 
@@ -26,13 +28,14 @@ def is_pinned(source: object) -> TypeGuard[str]:
     return split_revision(source)[1] is not None
 
 
-def located(source: str | Path, files: Sequence[str]) -> Path:
+def located(source: str | Path, files: Sequence[str], what: str = "an expert") -> Path:
     """The folder itself, or a hub repository's copy here.
 
     Args:
         source: A folder, or `owner/name` or `owner/name@revision` on the hub, where a revision is a branch, tag or
             commit; a folder that exists comes first.
         files: The only files to fetch.
+        what: What an error calls it.
 
     Raises:
         FileNotFoundError: If it is neither a folder nor a repository that can be fetched.
@@ -40,14 +43,12 @@ def located(source: str | Path, files: Sequence[str]) -> Path:
     if Path(source).is_dir():
         return Path(source)
     if isinstance(source, Path) or not _HUB_ID.fullmatch(source):
-        raise FileNotFoundError(
-            f"an expert must be a folder, or a hub id owner/name or owner/name@revision, got {source}"
-        )
+        raise FileNotFoundError(f"{what} must be a folder, or a hub id owner/name or owner/name@revision, got {source}")
     where, revision = split_revision(source)
     try:
         return Path(snapshot_download(where, revision=revision, allow_patterns=list(files)))
     except (OSError, ValueError) as problem:  # the hub's errors are of both kinds
         raise FileNotFoundError(
-            f"an expert must be a folder, or a hub id that can be fetched, got {source} "
+            f"{what} must be a folder, or a hub id that can be fetched, got {source} "
             f"(the hub says: {str(problem).splitlines()[0]})"
         ) from problem

@@ -282,6 +282,7 @@ class JointPPO(LightningModule):
         state = checkpoint["state_dict"]
         checkpoint["state_dict"] = {name: state[name] for name in state if name in kept}
         checkpoint["experts"], checkpoint["rewards"] = list(self.names), list(self.rewards.names)
+        checkpoint["exam"] = self.exam.identity
         checkpoint["generators"] = [generator.get_state() for generator in self.generators]
         checkpoint["updates_done"] = self.updates_done
 
@@ -289,7 +290,8 @@ class JointPPO(LightningModule):
         """Puts the random generators back.
 
         Raises:
-            ValueError: if the checkpoint trained other experts, or by other rewards, or knows no prices of theirs.
+            ValueError: if the checkpoint trained other experts, or on other prompts or by other rewards, or knows no
+                prices of theirs.
         """
         if missing := sorted(_LEDGER - checkpoint["state_dict"].keys()):
             raise ValueError(f"the checkpoint must hold {missing}, got none: an earlier version wrote it, train anew")
@@ -297,6 +299,11 @@ class JointPPO(LightningModule):
             raise ValueError(f"the checkpoint must train {list(self.names)}, got {checkpoint['experts']}")
         if checkpoint.get("rewards", rewards := list(self.rewards.names)) != rewards:  # prices are by their places
             raise ValueError(f"the checkpoint must be of the rewards {rewards}, got {checkpoint['rewards']}")
+        if checkpoint.get("exam", ours := self.exam.identity) != ours:  # the files may have changed under their names
+            raise ValueError(
+                "the checkpoint must be of these prompts and rewards, got one of others: prompts, what they ask for, "
+                "or the file of a reward function changed; give what it was begun with, or another output"
+            )
         for generator, state in zip(self.generators, checkpoint["generators"], strict=True):
             generator.set_state(state.cpu())
         self.updates_done = checkpoint["updates_done"]

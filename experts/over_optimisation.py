@@ -8,30 +8,27 @@ asked about the sample answers in `answers.jsonl` (log one every update for a fi
 away from its base, the learned reward goes on rising while gold turns round (arXiv 2210.10760); there it begins.
 """
 
-import csv
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
-import numpy as np
 from jsonargparse import ArgumentParser
 from matplotlib import pyplot
 from rich.console import Console
 from rich.table import Table
 
 from decoding.jsonl import read_rows
+from experts.logs import Points, read_logs, smoothed
 from experts.text_rewards import Function
 
-Points = list[tuple[float, float]]
-"""KL in nats per response, score."""
 Gold = Function | Mapping[str, Function]
 """What scores prompts with answers: one function for all experts, or one for each expert that it speaks of."""
 
 
 class Curve(NamedTuple):
-    """What was measured of one expert, in the order of the updates."""
+    """What was measured of one expert, scores over KL in nats per response, in the order of the updates."""
 
     learned: Points
     gold: Points
@@ -47,20 +44,13 @@ def read_curves(run: Path, gold: Gold | None = None) -> dict[str, Curve]:
     Raises:
         ValueError: if there are no logs, or gold speaks of an expert that is not there.
     """
-    points: dict[str, dict[int, tuple[float, float]]] = defaultdict(dict)
-    for path in sorted(run.glob("logs/version_*/metrics.csv"), key=lambda path: int(path.parent.name.split("_")[1])):
-        with path.open(encoding="utf-8") as file:
-            for row in csv.DictReader(file):  # a resumed run logs some updates again
-                for name in [column.removesuffix("/kl") for column in row if column.endswith("/kl")]:
-                    points[name][int(row["step"])] = float(row[f"{name}/kl"]), float(row[f"{name}/reward"])
-    if not points:
-        raise ValueError(f"{run} must hold logs/version_*/metrics.csv, got none: has experts.train run?")
-    if isinstance(gold, Mapping) and (unknown := sorted(set(gold) - set(points))):
-        raise ValueError(f"gold must speak of the experts {sorted(points)}, got {unknown}")
+    logged = read_logs(run)
+    if isinstance(gold, Mapping) and (unknown := sorted(set(gold) - set(logged))):
+        raise ValueError(f"gold must speak of the experts {sorted(logged)}, got {unknown}")
     golden = {} if gold is None else gold_points(run / "answers.jsonl", gold)
     return {
-        name: Curve([updates[step] for step in sorted(updates)], golden.get(name, []))
-        for name, updates in points.items()
+        name: Curve([(update["kl"], update["reward"]) for update in updates.values()], golden.get(name, []))
+        for name, updates in logged.items()
     }
 
 
@@ -79,14 +69,6 @@ def _judged(rows: list[Any], gold: Function) -> Points:
     """The points of one expert's logged answers."""
     scores = gold([[{"role": "user", "content": row["prompt"]}] for row in rows], [row["answer"] for row in rows])
     return [(float(row["kl"]), float(score)) for row, score in zip(rows, scores, strict=True)]
-
-
-def smoothed(points: Points, window: int) -> Points:
-    """Means over `window` neighbouring points, in the order given; all points in one if there are fewer."""
-    width = min(window, len(points))
-    columns = np.array(points).reshape(-1, 2).T
-    means = [np.convolve(column, np.full(width, 1 / width), mode="valid") for column in columns] if width else columns
-    return [(float(kl), float(score)) for kl, score in zip(*means, strict=True)]
 
 
 def turning_point(points: Points) -> float | None:

@@ -122,7 +122,7 @@ def sample_references(
     seed: int = 0,
     on_batch: Callable[[int], None] | None = None,
 ) -> References:
-    """Samples the base once per prompt at temperature one, with scores by all reward models.
+    """Samples the base once per prompt at temperature one, with scores by all reward models; the CPU gets the result.
 
     Args:
         bank: its base answers.
@@ -148,7 +148,7 @@ def sample_references(
         parts.append(_widened(References(answers.tokens, answers.mask, scores), max_new_tokens, pad_id))
         if on_batch is not None:
             on_batch(start + len(ids))
-    return References(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
+    return References(*(torch.cat(tensors).cpu() for tensors in zip(*parts, strict=True)))
 
 
 def _widened(part: References, width: int, pad_id: int) -> References:

@@ -23,7 +23,7 @@ from typing import Any
 import datasets
 import torch
 import transformers
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, Namespace
 from peft import LoraConfig, PeftModel, TaskType
 from rich.console import Console
 from safetensors.torch import load_file, save_file
@@ -33,6 +33,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import RewardConfig, RewardTrainer
 
 from experts.ensemble import ENSEMBLE_FILE, member_folder
+from experts.hub import BASE_FILES, located
 from experts.labelled_pairs import most_pairs_first, read_split
 from experts.names import listed
 from experts.packed import knows_bfloat16
@@ -48,8 +49,12 @@ from experts.reward_worth import (
     worth,
 )
 from experts.rewards import HEAD_WEIGHT
+from experts.settings import keep_settings
 
 METRICS_FILE = "metrics.json"
+RECORD = "reward_training.yaml"
+FREE_SETTINGS = frozenset({"output", "names", "workers", "members"})
+"""What may change while a run is interrupted: none of it changes what a reward model becomes."""
 
 
 def train_reward(
@@ -195,7 +200,7 @@ def _train_in_worker(
 
 
 def train_rewards(
-    base: Path,
+    base: str | Path,
     pairs: Path,
     output: Path,
     names: list[str] | str | None = None,
@@ -212,7 +217,7 @@ def train_rewards(
     `output` gets them all in one file too, once every model is there.
 
     Args:
-        base: folder of the base model.
+        base: folder or hub id (`owner/name`, `owner/name@revision`) of the base model.
         pairs: folder with `<name>.jsonl`, or `<name>/train.jsonl` and `<name>/validation.jsonl`, for every name; rows
             `{"prompt", "chosen", "rejected"}` as in `labelled_pairs`.
         output: receives one folder per name.
@@ -227,15 +232,14 @@ def train_rewards(
 
     Raises:
         ValueError: if there are no pairs or no members.
+        FileNotFoundError: if there is something to train, and the base is nowhere.
     """
     if members < 1:
         raise ValueError(f"members must be at least 1, got {members}")
     names = listed(names) or most_pairs_first(pairs)
     if not names:
         raise ValueError(f"pairs must hold one file or folder per reward model, got none in {pairs}")
-    models = [(name, number) for number in range(1, members + 1) for name in names]
-    todo = [model for model in models if not (member_folder(output / model[0], model[1]) / METRICS_FILE).exists()]
-    if todo:
+    if todo := [model for model in _models(names, members) if not _is_trained(output, *model)]:
         settings = epochs, learning_rate, batch_size, evidence
         _train_side_by_side(todo, base, pairs, output, workers, seed, settings)
     metrics = {name: _metrics_of(name, base, pairs, output, members) for name in names}
@@ -243,7 +247,22 @@ def train_rewards(
     return metrics
 
 
-def _metrics_of(name: str, base: Path, pairs: Path, output: Path, members: int) -> dict[str, Any]:
+def _models(names: Sequence[str], members: int) -> list[tuple[str, int]]:
+    """Every reward model as a name with the number of a member, first members first."""
+    return [(name, number) for number in range(1, members + 1) for name in names]
+
+
+def _label(name: str, number: int) -> str:
+    """What a person reads of a reward model."""
+    return name if number == 1 else f"{name} {number}"
+
+
+def _is_trained(output: Path, name: str, number: int) -> bool:
+    """Whether a reward model is finished."""
+    return (member_folder(output / name, number) / METRICS_FILE).exists()
+
+
+def _metrics_of(name: str, base: str | Path, pairs: Path, output: Path, members: int) -> dict[str, Any]:
     """What one reward model or ensemble is worth, measured again only where members came to it."""
     if members == 1:
         return dict(json.loads((output / name / METRICS_FILE).read_text()))
@@ -251,12 +270,12 @@ def _metrics_of(name: str, base: Path, pairs: Path, output: Path, members: int) 
     kept = dict(json.loads(path.read_text())) if path.exists() else {"members": []}
     if len(kept["members"]) == members:
         return kept
-    return measure_ensemble(base, output / name, read_split(pairs, name)[1])
+    return measure_ensemble(located(base, BASE_FILES, "a base"), output / name, read_split(pairs, name)[1])
 
 
 def _train_side_by_side(
     models: Sequence[tuple[str, int]],
-    base: Path,
+    base: str | Path,
     pairs: Path,
     output: Path,
     workers: int,
@@ -264,13 +283,14 @@ def _train_side_by_side(
     settings: tuple[float, float, int, bool],
 ) -> None:
     """Trains the models, each a name with the number of a member."""
+    place = located(base, BASE_FILES, "a base")
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager, ProcessPoolExecutor(workers, mp_context=context) as pool:
         queue: Queue[Report] = manager.Queue()
         futures = {}
         for name, number in models:
-            label = name if number == 1 else f"{name} {number}"
-            places = name, base, pairs, member_folder(output / name, number)
+            label = _label(name, number)
+            places = name, place, pairs, member_folder(output / name, number)
             futures[label] = pool.submit(_train_in_worker, label, *places, seed + number - 1, queue, *settings)
         show_progress(futures, queue)
 
@@ -287,12 +307,27 @@ def main(arguments: list[str] | None = None) -> None:
     """Parses the command line, keeps the resolved configuration beside the output, trains."""
     parser = command_parser()
     config = parser.parse_args(arguments)
-    config.output.mkdir(parents=True, exist_ok=True)
-    parser.save(config, config.output / "reward_training.yaml", overwrite=True)
     values = config.as_dict()
     values.pop("config")
-    for name, metrics in train_rewards(**values).items():
+    try:
+        _keep_settings(parser, config)
+        trained = train_rewards(**values)
+    except (ValueError, OSError) as problem:
+        raise SystemExit(str(problem)) from None
+    for name, metrics in trained.items():
         Console().print(f"{name:<14} {metrics}")
+
+
+def _keep_settings(parser: ArgumentParser, config: Namespace) -> None:
+    """Keeps the resolved configuration beside the output.
+
+    Raises:
+        ValueError: if a reward model is there that was trained with other settings.
+    """
+    models = _models(listed(config.names) or most_pairs_first(config.pairs), config.members)
+    there = [_label(*model) for model in models if _is_trained(config.output, *model)]
+    wanted = [_label(*model) for model in models]
+    keep_settings(parser, config, config.output / RECORD, wanted=wanted, there=there, among="names", free=FREE_SETTINGS)
 
 
 if __name__ == "__main__":

@@ -17,16 +17,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, Namespace
 from lightning import Callback, Trainer
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from rich.console import Console
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from experts.bank import AdapterConfig, ExpertBank
-from experts.checkpoints import LAST, LastCheckpoint, newest_whole, remaining
+from experts.checkpoints import LAST, LastCheckpoint, begun, newest_whole, remaining
 from experts.exam import Exam
 from experts.guards import CollapseError, Guards
+from experts.hub import BASE_FILES, located
 from experts.joint import JointPPO
 from experts.names import listed
 from experts.objectives import chosen, held_mask, needed, require_held, shares
@@ -34,9 +35,16 @@ from experts.progress import AnswerLog, ExpertTable
 from experts.prompts import PromptStream, encode_prompts, read_asked, read_prompts
 from experts.references import kept_references
 from experts.reward_sources import Source, load_rewards, reward_names
+from experts.settings import keep_settings
 from experts.snapshots import Snapshots
 from experts.text_rewards import Dialogues
 
+RECORD = "train.yaml"
+FREE_SETTINGS = frozenset(
+    {"output", "dimensions", "save_every", "snapshot_every", "log_answers_every", "wandb_project", "guards"}
+    | {"accelerator", "devices", "num_nodes", "strategy"}
+)
+"""What may change while a run is interrupted: none of it changes what an expert becomes."""
 Precision = Literal["32-true", "bf16-mixed", "64-true"]
 """Of Lightning's, those in which adapters are kept in at least float32 and gradients need no scaling."""
 
@@ -54,7 +62,7 @@ def command_parser() -> ArgumentParser:
 
 
 def train_experts(
-    base: Path,
+    base: str | Path,
     rewards: dict[str, Source] | Path,
     prompts: Path,
     output: Path,
@@ -83,7 +91,7 @@ def train_experts(
     """Leaves one PEFT folder per dimension in `output`; does nothing if they are all there.
 
     Args:
-        base: folder of the base model.
+        base: folder or hub id (`owner/name`, `owner/name@revision`) of the base model.
         rewards: folder of reward models, one per dimension and one for quality; or for each of these names a reward:
             the folder of one reward model, a folder or hub id of a sequence classifier, `package.module:function`, or
             an ensemble with members and a lower bound of its own, `{folder: ..., members: 3, lower_bound: 1.0}`.
@@ -115,6 +123,7 @@ def train_experts(
 
     Raises:
         ValueError: if something that must be there is not; the message says what.
+        FileNotFoundError: if the base is nowhere.
         CollapseError: if an expert collapses; its last good checkpoint is kept.
     """
     known = reward_names(rewards)
@@ -126,6 +135,7 @@ def train_experts(
     aims = {name: aims[name] for name in untrained}
     if not aims:
         return
+    base = located(base, BASE_FILES, "a base")
     tokenizer = AutoTokenizer.from_pretrained(base)
     # Lightning would widen numbers only after it has read a checkpoint, whose last digits would be lost
     dtype = torch.float64 if precision == "64-true" else torch.float32
@@ -137,6 +147,19 @@ def train_experts(
     reward_models = load_rewards(rewards, model, Dialogues(tokenizer, conversations, encoded), paying, lower_bound)
     targets = target_modules if isinstance(target_modules, str) else tuple(target_modules)
     bank = fresh_bank(model, list(aims), AdapterConfig(rank, alpha, targets), ppo["seed"])
+    watch = Guards(tuple(aims), **guards)
+    told = [
+        watch,
+        ExpertTable(tuple(aims), ppo["updates"]),
+        AnswerLog(output / "answers.jsonl", tokenizer, tuple(aims), log_answers_every),
+        *([] if snapshot_every is None else [Snapshots(output, snapshot_every)]),
+        LastCheckpoint(output / LAST, save_every, lambda: watch.suspicious),  # after what it should find on disk
+        *callbacks,
+    ]
+    machines = {"accelerator": accelerator, "devices": devices, "num_nodes": num_nodes, "strategy": strategy}
+    trainer = _trainer(_loggers(output, wandb_project), told, precision, machines)
+    bank.to(trainer.strategy.root_device)  # reference answers are made where the experts will be trained
+    reward_models.to(trainer.strategy.root_device)
     ends = tokenizer.eos_token_id, tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     references = kept_references(
         bank,
@@ -150,17 +173,6 @@ def train_experts(
     )
     marked = {"shares": shares(aims, paying, asked), "held": held_mask(held or {}, list(aims), paying), **exam}
     module = JointPPO(Exam(bank, reward_models, references, encoded, *ends, **marked), **ppo)
-    watch = Guards(module.names, **guards)
-    told = [
-        watch,
-        ExpertTable(module.names, module.updates),
-        AnswerLog(output / "answers.jsonl", tokenizer, module.names, log_answers_every),
-        *([] if snapshot_every is None else [Snapshots(output, snapshot_every)]),
-        LastCheckpoint(output / LAST, save_every, lambda: watch.suspicious),  # after what it should find on disk
-        *callbacks,
-    ]
-    machines = {"accelerator": accelerator, "devices": devices, "num_nodes": num_nodes, "strategy": strategy}
-    trainer = _trainer(_loggers(output, wandb_project), told, precision, machines)
     fit(trainer, module, prompts_per_update, output)
     if trainer.is_global_zero:
         for name in aims:
@@ -183,7 +195,8 @@ def fit(trainer: Trainer, module: JointPPO, prompts_per_update: int, output: Pat
         trainer.fit(module, stream, ckpt_path=checkpoint, weights_only=True)
     except CollapseError as collapse:
         kept = newest_whole(output, module.names)
-        found = "no checkpoint was written before" if kept is None else f"{kept} holds the experts as they were before"
+        before = f"{kept} holds the experts as they were before: copy it into another output to try other settings"
+        found = "no checkpoint was written before" if kept is None else before
         raise CollapseError(f"{collapse}; {found}") from collapse
 
 
@@ -226,15 +239,27 @@ def main(arguments: list[str] | None = None) -> None:
     """Parses the command line, keeps the resolved configuration beside the output, trains."""
     parser = command_parser()
     config = parser.parse_args(arguments)
-    config.output.mkdir(parents=True, exist_ok=True)
-    parser.save(config, config.output / "train.yaml", overwrite=True)
     values = config.as_dict()
     values.pop("config")
     silence()
     try:
+        _keep_settings(parser, config)
         train_experts(**values)
-    except CollapseError as collapse:
-        raise SystemExit(str(collapse)) from None
+    except (CollapseError, ValueError, OSError) as problem:
+        raise SystemExit(str(problem)) from None
+
+
+def _keep_settings(parser: ArgumentParser, config: Namespace) -> None:
+    """Keeps the resolved configuration beside the output.
+
+    Raises:
+        ValueError: if an expert is there, finished or not, that was trained with other settings.
+    """
+    names = list(chosen(config.objectives, reward_names(config.rewards), listed(config.dimensions)))
+    there = begun(config.output, names)
+    keep_settings(
+        parser, config, config.output / RECORD, wanted=names, there=there, among="dimensions", free=FREE_SETTINGS
+    )
 
 
 if __name__ == "__main__":

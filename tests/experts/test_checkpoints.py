@@ -3,7 +3,7 @@ import torch
 from rich.console import Console
 from tiny_exam import run, tiny_exam
 
-from experts.checkpoints import LAST, PREVIOUS, LastCheckpoint, damage, newest_whole, remaining
+from experts.checkpoints import LAST, PREVIOUS, LastCheckpoint, begun, damage, newest_whole, remaining
 from experts.joint import JointPPO
 
 pytestmark = [
@@ -56,6 +56,15 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_used(folder, har
     assert f"{folder / LAST} is damaged and not used" in console.export_text()
 
 
+def test_what_goes_on_before_a_damaged_checkpoint_ends_with_the_same_weights(trained, folder, tmp_path):
+    cut(folder / LAST)
+    module = JointPPO(tiny_exam(("ant",)), updates=3)
+    run(module, tmp_path / "run", checkpoint=newest_whole(folder, ["ant"]))
+    expected = torch.load(trained / LAST, weights_only=True)["state_dict"]
+    state = module.state_dict()
+    assert all(torch.equal(state[name], tensor) for name, tensor in expected.items())
+
+
 def test_where_all_checkpoints_are_damaged_nothing_starts_anew_unasked(folder):
     cut(folder / LAST)
     cut(folder / PREVIOUS)
@@ -95,6 +104,17 @@ def test_an_expert_that_is_added_is_trained_alone_and_an_interrupted_training_wi
     assert remaining(folder, ["ant", "bee", "cat"]) == ["ant", "bee", "cat"]  # killed while adapters were written
     cut(folder / LAST)
     assert remaining(folder, ["ant", "bee", "cat"]) == ["cat"]
+
+
+def test_what_is_finished_or_in_the_last_whole_checkpoint_is_begun(folder):
+    assert begun(folder / "elsewhere", ["ant", "bee"]) == []
+    assert begun(folder, ["bee", "ant"]) == ["ant"]
+    finish(folder, "bee")
+    assert begun(folder, ["bee", "ant"]) == ["bee", "ant"]
+    cut(folder / LAST)
+    assert begun(folder, ["ant"]) == ["ant"]
+    cut(folder / PREVIOUS)
+    assert begun(folder, ["ant"]) == []
 
 
 def test_checkpoints_of_other_experts_are_passed_over_once_these_are_finished(folder):

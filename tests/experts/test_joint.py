@@ -92,6 +92,15 @@ def test_an_exam_without_a_judge_of_quality_marks_by_the_own_reward_alone(monkey
         tiny_exam(("ant",), quality_weight=2.0)
 
 
+def test_each_answer_draws_a_budget_of_its_own_between_the_two():
+    generators = [torch.Generator().manual_seed(seed) for seed in (0, 1, 0)]
+    budgets, _ = tiny_exam(least_budget=6, most_budget=10)._draw(100, generators, slice(None))
+    ant, bee, again = budgets.view(3, 100)
+    assert set(ant.tolist()) == {6, 7, 8, 9, 10}
+    assert torch.equal(ant, again)
+    assert not torch.equal(ant, bee)
+
+
 def trajectories_of(module):
     answers = module.exam.sit(torch.arange(4), module.generators)
     return module.ledger.trajectories(answers, module.values_of(answers))
@@ -135,6 +144,30 @@ def test_an_expert_that_moved_too_far_sits_out_the_rest_of_the_rollout():
     assert module.improve(trajectories)["steps"].tolist() == [0, 0, 0]
     module.stop_kl = 0.1
     assert module.improve(trajectories)["steps"].tolist() == [4, 4, 4]
+
+
+def test_an_expert_learns_from_each_of_its_answers_once_in_every_epoch():
+    module = JointPPO(tiny_exam(), epochs=3, minibatches=2)
+    minibatches = list(module._minibatch_rows(trajectories_of(module)))
+    assert len(minibatches) == 6
+    epochs = [torch.cat(minibatches[start : start + 2], dim=1) for start in (0, 2, 4)]
+    for rows in epochs:
+        assert torch.equal(rows.sort(dim=1).values, torch.arange(12).view(3, 4))
+    assert not torch.equal(epochs[0], epochs[1])
+
+
+def test_a_long_gradient_of_one_expert_shortens_no_other():
+    module = JointPPO(tiny_exam(("ant", "bee")), largest_norm=1.0)
+    module.optimizers = lambda: SimpleNamespace(step=lambda: None)
+    sizes = 100.0, 1e-6
+    for parameters, size in zip(module.parameters_of_experts(), sizes, strict=True):
+        for parameter in parameters:
+            parameter.grad = torch.full_like(parameter, size)
+    module._step(torch.tensor([True, True]))
+    ant, bee = module.parameters_of_experts()
+    squares = sum(parameter.grad.square().sum() for parameter in ant)
+    torch.testing.assert_close(squares.sqrt(), torch.ones_like(squares), rtol=1e-6, atol=0)
+    assert all((parameter.grad == 1e-6).all() for parameter in bee)
 
 
 def test_an_expert_trained_beside_others_ends_as_it_would_alone(tmp_path):
@@ -229,6 +262,25 @@ def test_a_checkpoint_of_other_experts_is_refused(tmp_path):
     run(JointPPO(tiny_exam(("ant",)), updates=1), tmp_path, LastCheckpoint(tmp_path / "last.ckpt", every=1))
     with pytest.raises(ValueError, match="must train \\['bee'\\], got \\['ant'\\]"):
         run(JointPPO(tiny_exam(("bee",)), updates=1), tmp_path, checkpoint=tmp_path / "last.ckpt")
+
+
+@pytest.mark.parametrize("changed", ["prompts", "shares", "rewards"])
+def test_a_checkpoint_is_of_its_prompts_and_rewards_whatever_their_files_are_called(changed, monkeypatch):
+    module, checkpoint = JointPPO(tiny_exam(("ant",))), {}
+    checkpoint["state_dict"] = module.state_dict()
+    module.on_save_checkpoint(checkpoint)
+    JointPPO(tiny_exam(("ant",))).on_load_checkpoint(checkpoint)
+    other = JointPPO(tiny_exam(("ant",)))
+    if changed == "prompts":
+        other.exam.prompts[1] = other.exam.prompts[1].flip(0)
+    elif changed == "shares":
+        other.exam.shares = other.exam.shares.roll(1, dims=-1)
+    else:
+        monkeypatch.setattr(CountingRewards, "version", "another file")
+    with pytest.raises(ValueError, match="must be of these prompts and rewards, got one of others"):
+        other.on_load_checkpoint(checkpoint)
+    del checkpoint["exam"]  # an earlier version wrote none
+    other.on_load_checkpoint(checkpoint)
 
 
 def test_a_checkpoint_that_knows_no_prices_is_refused(tmp_path):

@@ -50,6 +50,7 @@ from experts.reward_worth import (
 )
 from experts.rewards import HEAD_WEIGHT
 from experts.settings import keep_settings
+from experts.workers import end_with_parent
 
 METRICS_FILE = "metrics.json"
 RECORD = "reward_training.yaml"
@@ -285,7 +286,7 @@ def _train_side_by_side(
     """Trains the models, each a name with the number of a member."""
     place = located(base, BASE_FILES, "a base")
     context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager, ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with context.Manager() as manager, ProcessPoolExecutor(workers, context, end_with_parent) as pool:
         queue: Queue[Report] = manager.Queue()
         futures = {}
         for name, number in models:

@@ -84,7 +84,8 @@ def decode(
         prompt: What shall be answered; without it (and without --prompts) a conversation starts.
         preference: How it shall be answered, in words.
         weights: The same in numbers from -1 to 1, name=number,...; they win where both speak.
-        user: Whose learned profile to follow, by name or by its file; `python -m pcm.users ask NAME` makes one.
+        user: Whose learned profile to follow, by name or by its file; `python -m pcm.users ask NAME` makes one. What
+            --preference and --weights speak of goes before it.
         bundle: A bundle's folder, or its id on the Hugging Face hub.
         revision: Branch, tag or commit of a bundle on the hub.
         rule: Another mixing rule than the bundle's: probability, logit or anchored.

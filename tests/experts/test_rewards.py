@@ -12,16 +12,11 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from decoding.answered import Answered
-from experts import reward_training
+from experts import reward_learning
 from experts.labelled_pairs import most_pairs_first
 from experts.pair_tokens import AnswerCollator, tokenize_pairs, tokenizer_of
-from experts.reward_training import (
-    _arguments,
-    _evidence_classifier,
-    command_parser,
-    train_reward,
-    train_rewards,
-)
+from experts.reward_learning import _arguments, _evidence_classifier, train_reward
+from experts.reward_training import command_parser, train_rewards
 from experts.reward_worth import calibration_error
 from experts.rewards import RewardModels
 
@@ -224,7 +219,7 @@ def test_a_base_in_half_precision_is_read_in_full(tmp_path):
 @pytest.mark.parametrize("known", [True, False])
 def test_half_precision_is_used_only_where_the_processor_has_products_for_it(tmp_path, monkeypatch, known):
     """Elsewhere they are emulated, and a step takes ten times as long."""
-    monkeypatch.setattr(reward_training, "knows_bfloat16", lambda: known)
+    monkeypatch.setattr(reward_learning, "knows_bfloat16", lambda: known)
     assert _arguments(tmp_path, 1e-3, 1.0, 4, 0.01, seed=0).bf16 is known
 
 

@@ -4,7 +4,7 @@
     base/                the base model in bfloat16 with its tokenizer (the tokenizer alone when the base is on the hub)
     experts/<dimension>/ ordinary PEFT adapters, or whole models (none for those that are on the hub)
     pcm/                 the Preference Control Model       reader/  what turns a text into dimensions
-    rewards/<name>/      reward adapters: training and evaluation read them, decoding does not
+    rewards/<name>/      reward adapters, an ensemble with all its members: training and evaluation read them
     questions.jsonl      answers that a user can be asked to choose between; not hashed, anybody may put others there
 
 Knows files, hashes and the manifest. Does not know how a mixture computes. Reads safetensors and JSON, never pickle.
@@ -28,6 +28,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from decoding.dimension import Dimension
 from decoding.divergence import require_cap
+from experts.adapters import CONFIG_FILE, WEIGHTS_FILE
+from experts.ensemble import ENSEMBLE_FILE, member_folders
 from experts.kept import require_places
 
 SCHEMA = 1
@@ -204,22 +206,30 @@ def fitting(folder: Path) -> Iterator[None]:
 
 
 def copy_rewards(rewards: Path | Mapping[str, Path], folder: Path) -> None:
-    """Copies reward adapters into a bundle.
+    """Copies reward adapters into a bundle, of an ensemble every member.
 
     Args:
         rewards: Holds one PEFT folder for each reward, or says for each name where it lies.
         folder: The bundle.
     """
     if isinstance(rewards, Path):
-        rewards = {path.parent.name: path.parent for path in rewards.glob("*/adapter_config.json")}
+        rewards = {path.parent.name: path.parent for path in rewards.glob(f"*/{CONFIG_FILE}")}
     for name, source in sorted(rewards.items()):
-        configuration, target = source / "adapter_config.json", folder / "rewards" / name
-        target.mkdir(parents=True)
-        shutil.copyfile(configuration.parent / "adapter_model.safetensors", target / "adapter_model.safetensors")
-        content = json.loads(configuration.read_text(encoding="utf-8"))
-        if isinstance(content.get("target_modules"), list):
-            content["target_modules"].sort()  # PEFT writes a set, in another order each time
-        (target / configuration.name).write_text(json.dumps(content, indent=2, sort_keys=True), encoding="utf-8")
+        target = folder / "rewards" / name
+        for member in member_folders(source):
+            _copy_adapter(member, target / member.relative_to(source))
+        if (source / ENSEMBLE_FILE).exists():
+            shutil.copyfile(source / ENSEMBLE_FILE, target / ENSEMBLE_FILE)
+
+
+def _copy_adapter(source: Path, target: Path) -> None:
+    """Copies an adapter, so that equal ones are equal files."""
+    target.mkdir(parents=True)
+    shutil.copyfile(source / WEIGHTS_FILE, target / WEIGHTS_FILE)
+    content = json.loads((source / CONFIG_FILE).read_text(encoding="utf-8"))
+    if isinstance(content.get("target_modules"), list):
+        content["target_modules"].sort()  # PEFT writes a set, in another order each time
+    (target / CONFIG_FILE).write_text(json.dumps(content, indent=2, sort_keys=True), encoding="utf-8")
 
 
 def halve(folder: Path) -> None:

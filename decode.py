@@ -10,6 +10,7 @@ otherwise; (2) answers are greedy unless a temperature is given; (3) without a p
 import inspect
 import logging
 import os
+import re
 import sys
 import warnings
 from argparse import ArgumentError, RawDescriptionHelpFormatter
@@ -83,7 +84,8 @@ def decode(
         prompt: What shall be answered; without it (and without --prompts) a conversation starts.
         preference: How it shall be answered, in words.
         weights: The same in numbers from -1 to 1, name=number,...; they win where both speak.
-        user: Whose learned profile to follow, by name or by its file; `python -m pcm.users ask NAME` makes one.
+        user: Whose learned profile to follow, by name or by its file; `python -m pcm.users ask NAME` makes one. What
+            --preference and --weights speak of goes before it.
         bundle: A bundle's folder, or its id on the Hugging Face hub.
         revision: Branch, tag or commit of a bundle on the hub.
         rule: Another mixing rule than the bundle's: probability, logit or anchored.
@@ -187,48 +189,15 @@ def _load(bundle: str, rule: str | None, revision: str | None, device: str, comp
 
     from mixture import Mixture
 
-    if device.startswith("cuda") and not torch.cuda.is_available():
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise ValueError(f"--device must be one that torch knows, such as cpu or cuda, got {device}") from None
+    if kind == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"--device must be one that this machine has, got {device} without CUDA")
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     return Mixture.load(bundle, rule=rule, budget=budget, revision=revision, device=device, compile=compile)
-
-
-def _answer_one(
-    mixture: "Mixture", prompt: str, asked_for: "Preference | None", settings: "Settings", json: bool, trace: str | None
-) -> None:
-    from decoding.response import Token
-    from interface.answer import answer
-    from interface.explain import explain
-    from interface.record import json_line, record
-    from interface.requests import Request, conversation_of
-    from interface.terminal import Terminal, printable
-    from interface.trace import trace_content, trace_page, write_page
-
-    terminal = Terminal(mixture.names)
-    asked = mixture.understood(asked_for)
-    wish = asked_for.text if asked_for else None
-
-    def watch(token: Token) -> None:
-        if not json:
-            terminal.token(token)
-
-    if not json:
-        terminal.expect(asked)
-    conversation = conversation_of(Request(prompt, asked_for, line=1), mixture, settings.told)
-    response = answer(mixture, conversation, asked, settings, watch)
-    wanted = settings.explained or trace is not None
-    why = explain(mixture, conversation, response, settings.sampling, settings.seed) if wanted else None
-    said = why if settings.explained else None
-    if json:
-        sys.stdout.write(json_line(record(prompt, wish, response, said)))
-    else:
-        terminal.summary(response)
-        if said is not None:
-            terminal.note(printable(said.as_text()))
-    if trace:
-        content = trace_content(prompt, wish, mixture.rule_name, mixture.dimensions, response, why)
-        write_page(Path(trace), trace_page(content))
 
 
 def _answer_file(
@@ -258,12 +227,13 @@ def _answer_person(
 ) -> None:
     """Answers the prompt, or talks where there is none."""
     from interface.chat import Chat
+    from interface.single import answer_one
     from interface.terminal import Terminal
 
     if prompt is None:
         Chat(mixture, asked_for, settings, Terminal(mixture.names)).run()
     else:
-        _answer_one(mixture, prompt, asked_for, settings, json, trace)
+        answer_one(mixture, prompt, asked_for, settings, json, None if trace is None else Path(trace))
 
 
 def _parser() -> ArgumentParser:
@@ -285,6 +255,16 @@ def _parser() -> ArgumentParser:
         else:
             parser.add_argument(option, type=kind, default=parameter.default, help=told[name])
     return parser
+
+
+def _complaint(problem: Exception) -> str:
+    """What is the matter in one line; of an option that is no number, in the words that a person typed."""
+    said = " ".join(str(problem).split())
+    typed = re.fullmatch(r'Parser key "(\w+)": Expected a <class \'(int|float)\'>. Got value: (.*)', said)
+    if typed is None:
+        return said
+    kind = {"int": "a whole number", "float": "a number"}[typed[2]]
+    return f"--{typed[1].replace('_', '-')} must be {kind}, got {typed[3]}"
 
 
 def _show_warning(
@@ -318,7 +298,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except (ArgumentError, ValueError, OSError) as problem:
-        sys.stderr.write(f"error: {' '.join(str(problem).split())}\n")
+        sys.stderr.write(f"error: {_complaint(problem)}\n")
         return 2
     except KeyboardInterrupt:
         sys.stderr.write("interrupted: lines finished in --output are kept, the same command goes on after them\n")

@@ -2,298 +2,41 @@
 
 `Mixture.step` is the only place where a response's next distribution is made: streaming, generation, rollouts and the
 trace all call it. `Mixture.mix` makes the same distributions from a whole reading, for training.
-Knows how the rooms fit together. Does not know how a rule mixes, a bank reads, a controller weighs or a page looks.
+Knows how the rooms fit together. Does not know how a rule mixes, a bank reads, a controller weighs, a page looks or
+where the parts lie.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Self
 
 import torch
 from torch import Tensor
-from transformers import AutoTokenizer, Cache, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import Cache, PreTrainedTokenizerBase
 
-import bundle
 from decoding.conversation import Conversation, encode, require_room
-from decoding.dimension import Dimension
-from decoding.divergence import capped, divergence, require_cap
+from decoding.divergence import capped, divergence
 from decoding.history import History
 from decoding.loop import Emitted, decode
 from decoding.response import Response, Token
-from decoding.rules import RULES, Rule, name_of, rule_named
+from decoding.rules import Rule, rule_named
 from decoding.sampling import Sampling, one_for_each
 from decoding.scribe import Scribe
 from decoding.stages import in_stages
 from decoding.step import Rollout, Step
-from experts.bank import ExpertBank
-from experts.hub import is_pinned, split_revision
-from experts.kept import read_experts, write_experts
 from experts.lag import Lag
-from experts.packed import is_packed, pack, require_packable
-from experts.probe import refuse_silent_experts
-from experts.reading import Bank
 from experts.rows import Reading, Rows
 from experts.state import State
-from experts.whole import WholeModels, read_model
-from pcm.controller import Controller
-from pcm.forms import load_controller
-from pcm.gate.head import Gate, require_budget
+from parts import Parts
 from pcm.intensity.curves import Intensities
 from pcm.mixing import mix
-from pcm.preference import Preference, PreferenceReader, asked_for
-
-BankType = TypeVar("BankType", bound=Bank)
-GATE = "pcm/gate"
-"""Where a bundle keeps its gate."""
+from pcm.preference import Preference, asked_for
 
 
-@dataclass
-class Mixture(Generic[BankType]):
-    """Base, experts, controller and rule.
-
-    Args:
-        bank: Base and experts, in the order of the dimensions: adapters (`ExpertBank`) or whole models (`WholeModels`).
-        tokenizer: Of the base, with a chat template.
-        dimensions: What can be asked for (K).
-        rule: The mixing rule: the name of one, or any function with the signature of `decoding.rules.Rule`.
-        pcm: The controller; None is the uniform mixture.
-        reader: Turns a text into dimensions; None understands weights only.
-        base_id: "base" when a bundle shall hold the base, else its id on the hub.
-        base_revision: The hub commit of the base.
-        prefill_tokens: The most tokens that one pass over a prompt reads, counted over all its rows (a row for each
-            request and another for each expert it asks for): it bounds the memory of a long prompt, which is read in
-            several passes. One token of every row is the least.
-        cap: The most nats KL(mixture‖base) at a token, held by `decoding.divergence.capped`; None is no cap. No request
-            can lift it: neither its preference nor its weights. How a token is drawn from the mixture (temperature,
-            bias) comes after it.
-        gate: Foresees where mixing matters; None where nobody trained one.
-        budget: The share of tokens that are mixed, about: elsewhere the base speaks and no expert is read. 1 is all.
-        intensities: How weights of a preference are translated for the controller, so that half a wish has about
-            half the effect.
-
-    Raises:
-        ValueError: If the parts do not belong together.
-    """
-
-    bank: BankType
-    tokenizer: PreTrainedTokenizerBase
-    dimensions: tuple[Dimension, ...]
-    rule: str | Rule
-    pcm: Controller | None = None
-    reader: PreferenceReader | None = None
-    base_id: str = "base"
-    base_revision: str | None = None
-    prefill_tokens: int = 16384
-    cap: float | None = None
-    gate: Gate | None = None
-    budget: float = 1.0
-    intensities: Intensities = field(default_factory=Intensities)
-
-    def __post_init__(self) -> None:
-        """Refuses parts that do not belong together."""
-        rule_named(self.rule)
-        require_cap(self.cap)
-        require_budget(self.budget, self.gate)
-        if self.prefill_tokens < 1:
-            raise ValueError(f"prefill_tokens must be at least 1, got {self.prefill_tokens}")
-        if self.names != list(self.bank.names):
-            raise ValueError(f"the experts must be the dimensions {self.names} in order, got {list(self.bank.names)}")
-        words = self.bank.base.config.get_text_config().vocab_size
-        if len(self.tokenizer) > words:
-            raise ValueError(f"the tokenizer must fit the base's {words} tokens, got one of {len(self.tokenizer)}")
-        if self.tokenizer.chat_template is None or self.tokenizer.eos_token_id is None:
-            raise ValueError("the tokenizer must have a chat template and an end token, got one without")
-        if self.tokenizer.pad_token_id is None:
-            self.tokenizer.pad_token = self.tokenizer.eos_token  # masked wherever it pads
-
-    @property
-    def names(self) -> list[str]:
-        """The dimensions' names, in the order of the experts."""
-        return [dimension.name for dimension in self.dimensions]
-
-    @property
-    def rule_name(self) -> str | None:
-        """The mixing rule's name, None where it is a function that has none."""
-        return name_of(self.rule)
-
-    @property
-    def window(self) -> int:
-        """The most tokens that prompt and response may have together."""
-        base = int(self.bank.base.config.get_text_config().max_position_embeddings)
-        trunk = None if self.pcm is None else self.pcm.trunk.window
-        return base if trunk is None else min(base, trunk)
-
-    @property
-    def stop_ids(self) -> list[int]:
-        """Tokens that end a response."""
-        configured = self.bank.base.generation_config.eos_token_id
-        listed = configured if isinstance(configured, list) else [configured]
-        return sorted({self.tokenizer.eos_token_id, *(token for token in listed if token is not None)})
-
-    @classmethod
-    def of(
-        cls,
-        base: PreTrainedModel | str | Path,
-        experts: Mapping[str, str | Path],
-        *,
-        kind: type[ExpertBank] | type[WholeModels] = ExpertBank,
-        tokenizer: PreTrainedTokenizerBase | None = None,
-        dimensions: Sequence[Dimension] | None = None,
-        rule: str | Rule = "anchored",
-        device: str = "cpu",
-        dtype: torch.dtype = torch.float32,
-    ) -> "Mixture[Any]":
-        """Gives the uniform mixture of a base's experts, wherever they lie: no bundle, no controller, no training.
-
-        Args:
-            base: A folder, a hub id (`owner/name`, `owner/name@revision`), or a model in memory, which stays where it
-                is and in its precision.
-            experts: For each name a folder or a hub id: PEFT's LoRA adapters, or whole models.
-            kind: `ExpertBank` for adapters, `WholeModels` for models that were fine-tuned whole.
-            tokenizer: With a chat template; the base's own when not given.
-            dimensions: What the experts are for, in their order; "The answer is NAME." when not given.
-            rule: The mixing rule.
-            device: Where to compute.
-            dtype: Of the base in memory.
-
-        Raises:
-            FileNotFoundError: If an expert is neither a folder nor a repository that can be fetched.
-            ValueError: If the parts do not belong together, or an expert changes nothing.
-        """
-        model = base if isinstance(base, PreTrainedModel) else read_model(base, dtype, device)
-        bank = kind.load(model, experts)
-        refuse_silent_experts(bank)
-        poles = dimensions or [Dimension(name, f"The answer is {name}.") for name in experts]
-        mixture: Mixture[Any] = Mixture(bank, tokenizer or _tokenizer_of(base), tuple(poles), rule)
-        if is_pinned(base):
-            mixture.base_id, mixture.base_revision = split_revision(base)
-        return mixture
-
-    @classmethod
-    def load(
-        cls,
-        path_or_hub_id: str | Path,
-        *,
-        rule: str | Rule | None = None,
-        cap: float | None = None,
-        budget: float = 1.0,
-        revision: str | None = None,
-        device: str = "cpu",
-        dtype: torch.dtype = torch.float32,
-        packed: bool = False,
-        compile: bool = False,
-    ) -> "Mixture[Any]":
-        """Gives the mixture that a bundle holds, after checking every file of it.
-
-        Args:
-            path_or_hub_id: A folder, or "owner/name" on the Hugging Face hub.
-            rule: Another mixing rule than the bundle's.
-            cap: Nats at a token, see `Mixture`; where the bundle has a cap too, the smaller one holds.
-            budget: The share of tokens that are mixed, see `Mixture`.
-            revision: Branch, tag or commit on the hub.
-            device: Where to compute.
-            dtype: Of base and experts in memory; on disk they are bfloat16.
-            packed: Lay the base's weights in memory as oneDNN wants them (`experts.packed`): the same answers, on a CPU
-                in bfloat16 the faster ones, above all where prompts are long. Such a mixture cannot be saved.
-            compile: As `compile` does it.
-
-        Raises:
-            FileNotFoundError: If there is no such bundle.
-            ValueError: If the bundle is damaged, an expert changes nothing, or the bank cannot be compiled.
-        """
-        require_cap(cap)
-        folder = bundle.locate(path_or_hub_id, revision)
-        manifest = bundle.read_manifest(folder)
-        names = [dimension.name for dimension in manifest.dimensions]
-        with bundle.fitting(folder):
-            base, tokenizer = bundle.read_base(folder, manifest, dtype)
-            if packed:
-                require_packable(torch.device(device), dtype)
-                pack(base)
-            bank = read_experts(base, names, manifest.whole_models, folder).to(torch.device(device))
-            mixture: Mixture[Any] = Mixture(bank, tokenizer, manifest.dimensions, rule or manifest.rule)
-            if (folder / "pcm").exists():
-                pcm = load_controller(folder / "pcm")
-                mixture.pcm = pcm.to(device, torch.promote_types(dtype, torch.float32))
-            if (folder / GATE).exists():
-                mixture.gate = Gate.load(folder / GATE).to(device)
-            if (folder / "reader").exists():
-                mixture.reader = PreferenceReader.load(folder / "reader", tokenizer, manifest.dimensions)
-        mixture.base_id, mixture.base_revision = manifest.base, manifest.base_revision
-        mixture.cap = min((one for one in (cap, manifest.cap) if one is not None), default=None)
-        require_budget(budget, mixture.gate)
-        mixture.budget = budget
-        if mixture.rule == manifest.rule:  # what was measured under another one says nothing here
-            mixture.intensities = Intensities(manifest.intensities)
-        refuse_silent_experts(bank)
-        if compile:
-            mixture.compile()
-        return mixture
-
-    def save(
-        self,
-        folder: str | Path,
-        provenance: Mapping[str, Any],
-        rewards: str | Path | Mapping[str, Path] | None = None,
-    ) -> None:
-        """Writes a bundle, whole or not at all; the weights of base and experts become bfloat16.
-
-        A base and whole models that were read from the hub at a revision stay there: the bundle says where.
-
-        Args:
-            folder: Where nothing is yet, or an earlier bundle.
-            provenance: How it was made, without times and paths.
-            rewards: A folder of reward adapters to go with it, or for each name the folder of one.
-
-        Raises:
-            ValueError: If the rule is a function without a name (a bundle holds no code), or the base is packed.
-        """
-        if self.rule_name is None:
-            raise ValueError(f"a bundle's rule must be one of {', '.join(RULES)}, got the function {self.rule!r}")
-        if is_packed(self.bank.base):
-            raise ValueError("a mixture to be saved must have its base's weights as they were, got packed ones")
-        manifest = bundle.Manifest(
-            self.dimensions,
-            self.rule_name,
-            self.base_id,
-            self.base_revision,
-            provenance,
-            cap=self.cap,
-            intensities=self.intensities.curves,
-        )
-        with bundle.written_whole(Path(folder)) as new:
-            self.tokenizer.save_pretrained(new / "base")
-            if self.base_id == "base":
-                self.bank.base.save_pretrained(new / "base")
-            manifest = replace(manifest, whole_models=write_experts(self.bank, new))
-            if rewards is not None:
-                bundle.copy_rewards(Path(rewards) if isinstance(rewards, str) else rewards, new)
-            bundle.halve(new)  # before controller and reader, whose few numbers stay as they are
-            if self.pcm is not None:
-                self.pcm.save(new / "pcm")
-            if self.gate is not None:
-                self.gate.save(new / GATE)
-            if self.reader is not None:
-                self.reader.save(new / "reader")
-            bundle.write_manifest(new, manifest)
-
-    def save_with(self, source: Path, folder: Path, learned: Mapping[str, Any]) -> None:
-        """Writes the bundle that this mixture was read from once more, with what it has learned since.
-
-        Args:
-            source: The bundle that was read; its reward models and questions for users go with it.
-            folder: Where to write, the same folder perhaps.
-            learned: By what part, how it was made: added to the provenance.
-        """
-        rewards, questions = source / "rewards", source / "questions.jsonl"
-        provenance = {**bundle.read_manifest(source).provenance, **learned}
-        kept = questions.read_bytes() if questions.exists() else None  # before the folder is written anew
-        self.save(folder, provenance, rewards=rewards if rewards.exists() else None)
-        if kept is not None:
-            (folder / questions.name).write_bytes(kept)
+class Mixture(Parts):
+    """Answers conversations, each as its preference asks for it, one token at a time."""
 
     def compile(self, **settings: Any) -> None:
         """Compiles the experts' passes: the same tokens, faster only once the graphs are made.
@@ -309,8 +52,6 @@ class Mixture(Generic[BankType]):
         Raises:
             ValueError: If the experts are whole models, or the base's forward pass is wrapped.
         """
-        if not isinstance(self.bank, ExpertBank):
-            raise ValueError(f"only adapters on one base can be compiled, got {type(self.bank).__name__}")
         self.bank.compile(**settings)
 
     def asked(self, preference: Preference | None) -> Tensor:
@@ -328,7 +69,7 @@ class Mixture(Generic[BankType]):
             return None
         return (asked == asked[..., :1]).all(-1)
 
-    def uniform(self, rule: str | Rule | None = None) -> "Mixture[BankType]":
+    def uniform(self, rule: str | Rule | None = None) -> Self:
         """Gives the same experts without a controller, and without the gate and the curves that belong to it.
 
         Args:
@@ -402,18 +143,20 @@ class Mixture(Generic[BankType]):
     def _read_base(self, state: State, lag: Lag, tokens: Tensor) -> Reading:
         """The base's reading of the last position, as `_read`."""
         rows = Rows.of(torch.zeros_like(state.asked))
-        for piece in tokens.split(max(1, self.prefill_tokens // len(tokens)), dim=-1):
-            read = lag.cache.get_seq_length() + piece.shape[-1]
-            reading = self.bank.read(piece, state.mask[:, :read], rows, lag.cache, logits_to_keep=1)
+        for piece, mask in self._pieces(tokens, state.mask, rows, lag.cache):
+            reading = self.bank.read(piece, mask, rows, lag.cache, logits_to_keep=1)
         return reading
 
     def _read(self, state: State, tokens: Tensor) -> Reading:
         """The reading of the last position (B, 1, ...), after passes of at most `prefill_tokens` over all of them."""
-        width = max(1, self.prefill_tokens // len(state.rows.pairs))
-        for piece in tokens.split(width, dim=-1):
-            read = state.cache.get_seq_length() + piece.shape[-1]
-            reading = self.read(piece, state.mask[:, :read], state.asked, logits_to_keep=1, state=state)
+        for piece, mask in self._pieces(tokens, state.mask, state.rows, state.cache):
+            reading = self.read(piece, mask, state.asked, logits_to_keep=1, state=state)
         return reading
+
+    def _pieces(self, tokens: Tensor, mask: Tensor, rows: Rows, cache: Cache) -> Iterator[tuple[Tensor, Tensor]]:
+        """The tokens (B, t) of each pass with the mask up to its end; the cache is filled from pass to pass."""
+        for piece in tokens.split(max(1, self.prefill_tokens // len(rows.pairs)), dim=-1):
+            yield piece, mask[:, : cache.get_seq_length() + piece.shape[-1]]
 
     def read(
         self,
@@ -566,13 +309,3 @@ class Mixture(Generic[BankType]):
                     tokens[row].append(token)
                     seconds[row] = time.perf_counter() - began
         return [Response.of(*parts) for parts in zip(tokens, understood, seconds, strict=True)]
-
-
-def _tokenizer_of(base: PreTrainedModel | str | Path) -> PreTrainedTokenizerBase:
-    """The base's own tokenizer, from where the base lies."""
-    source = base.name_or_path if isinstance(base, PreTrainedModel) else str(base)
-    if not source:
-        raise ValueError("a base that was not read from anywhere must come with a tokenizer, got none")
-    where, revision = (source, None) if Path(source).is_dir() else split_revision(source)
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(where, revision=revision or "main")
-    return tokenizer

@@ -5,25 +5,34 @@ An option is `--name value`, and `--name` alone for a yes or no. Does not know w
 
 import inspect
 import json
+from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import docstring_parser
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, DefaultHelpFormatter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from transformers.utils import logging
 
 
+class _Help(RawDescriptionHelpFormatter, DefaultHelpFormatter):
+    """Keeps the ways to run a command one to a line."""
+
+
 def command_parser(function: Callable[..., Any], prog: str) -> ArgumentParser:
-    """Gives the parser of the command that is called `prog`; texts, types and defaults are those of the function."""
+    """Gives the parser of the command that is called `prog`.
+
+    Texts, types and defaults are those of the function; what its module says first, and how it is run, stands above.
+    """
     documented = docstring_parser.parse(function.__doc__ or "")
     told = {entry.arg_name: entry.description for entry in documented.params}
     parameters = inspect.signature(function).parameters
     flags = {name for name, parameter in parameters.items() if parameter.annotation is bool}
-    parser = ArgumentParser(prog=prog, description=documented.short_description)
-    parser.add_function_arguments(function, as_positional=False, skip={*flags})
+    says, *usage = (inspect.getdoc(inspect.getmodule(function)) or "").split("\n\n")
+    parser = ArgumentParser(prog=prog, description="\n\n".join([says, *usage[:1]]), formatter_class=_Help)
+    parser.add_function_arguments(function, as_group=False, as_positional=False, skip={*flags})
     for name in sorted(flags):  # a bare flag, where the parser of functions would want `--name true`
         parser.add_argument(f"--{name}", action="store_true", help=told[name])
     return parser

@@ -17,7 +17,7 @@ from comparison.learned import ClassifierScorer, LearnedScorer
 from comparison.remembered import Remembered
 from comparison.scorers import GoldScorer, Scorer
 from experts.prompts import encode_prompts
-from experts.references import fingerprint, load_references, sample_references, save_references
+from experts.references import kept_references
 from experts.rewards import QUALITY, RewardModels
 from pcm.chat import endpoint
 
@@ -79,15 +79,10 @@ def learned_scorer(case: Case, output: Path, max_new_tokens: int) -> LearnedScor
     trunk, _ = bundles.read_base(folder, bundles.read_manifest(folder), torch.float32)
     rewards = RewardModels.load(case.rewards, trunk, [*mixture.names, QUALITY]).eval()
     prompts = encode_prompts(mixture.tokenizer, [one.messages for one in case.everything])
-    end_id, pad_id = mixture.tokenizer.eos_token_id, mixture.tokenizer.pad_token_id
-    made_from = fingerprint(mixture.bank, rewards, prompts, 0, max_new_tokens, end_id)
-    path = output / f"references-{drawn(made_from):014x}.safetensors"
-    found = load_references(path, made_from)
-    if found is None:
-        found = sample_references(
-            mixture.bank, rewards, prompts, end_id=end_id, pad_id=pad_id, max_new_tokens=max_new_tokens
-        )
-        save_references(found, path, made_from)
+    tokens = {"end_id": mixture.tokenizer.eos_token_id, "pad_id": mixture.tokenizer.pad_token_id}
+    depends = drawn(case.identity, max_new_tokens, [one.messages for one in case.everything])
+    path = output / f"references-{depends:014x}.safetensors"
+    found = kept_references(mixture.bank, rewards, prompts, path, **tokens, max_new_tokens=max_new_tokens)
     return LearnedScorer(rewards, mixture.tokenizer, mixture.names, found, case.everything, max_new_tokens)
 
 

@@ -7,7 +7,15 @@ import html
 
 from comparison.page import Sheet
 from comparison.study_pictures import pictures
-from comparison.study_sheets import fronts_sheet, gap_sheet, methods_sheet, pairs_sheet, sheets, temperatures_sheet
+from comparison.study_sheets import (
+    fronts_sheet,
+    gap_sheet,
+    headline_sheet,
+    methods_sheet,
+    pairs_sheet,
+    sheets,
+    temperatures_sheet,
+)
 from comparison.study_told import Report, conditions, sentences
 
 STYLE = (
@@ -21,6 +29,11 @@ def page(report: Report) -> str:
     """Gives the report in Markdown."""
     said = "".join(f"- {one}\n" for one in sentences(report))
     return "\n".join(["# Comparison\n", f"{conditions(report)}\n", said, *(one.markdown() for one in sheets(report))])
+
+
+def headline(report: Report) -> str:
+    """Gives what a newcomer wants to know: one table, and how it was measured."""
+    return f"{headline_sheet(report).markdown().strip()}\n\n{conditions(report)}"
 
 
 def summary(report: Report) -> str:

@@ -9,6 +9,21 @@ from typing import Any
 from comparison.page import Sheet, shown_estimate
 from comparison.study_told import Report, pair, ranked
 
+PLAINLY: Mapping[str, str] = {
+    "pcm-anchored": "**experts mixed at each token by the controller**",
+    "pcm-anchored-prompted": "controller, told the preference in the prompt too",
+    "pcm-text": "controller, the preference read from words alone",
+    "specialist": "a model of its own for each preference",
+    "soup-best": "experts merged, scale and weights tuned",
+    "soup-best-prompted": "tuned merge, told the preference in the prompt too",
+    "soup-uniform": "experts merged evenly",
+    "fixed-anchored": "experts mixed evenly at each token",
+    "expert-best": "the best single expert",
+    "prompt-preference": "the base, told the preference in the prompt",
+    "base": "the base",
+}
+"""What a newcomer asks about, in the newcomer's words."""
+
 
 def methods_sheet(report: Report) -> Sheet:
     """Gives every method at its chosen temperature."""
@@ -22,6 +37,27 @@ def methods_sheet(report: Report) -> Sheet:
         told = [f"{worst['mean']:.3f} {worst['name']}", f"{entry['rating']:+.0f}", f"{chosen:g}"]
         rows.append([name, *numbers, *told])
     return Sheet("Every method at the temperature that validation chose; ratings are Elo points.", header, rows)
+
+
+def headline_sheet(report: Report) -> Sheet:
+    """Gives the methods that a newcomer asks about, and what the reference is ahead of each."""
+    reference, hottest = report["reference"], f"{max(report['settings']['temperatures']):g}"
+    rows = []
+    for name in (name for name in ranked(report) if name in PLAINLY):
+        entry = report["methods"][name]
+        drawn = f"{entry['by_temperature'][hottest]['utility']['mean']:.3f}"
+        found = None if name == reference else pair(report, reference, name)
+        ahead = ["", ""] if found is None else [shown_estimate(found["difference"]), f"{found['win_rate']['mean']:.1%}"]
+        told = f"{PLAINLY[name]} (`{name}`)"
+        rows.append([told, shown_estimate(entry["utility"]), drawn, *ahead])
+    header = [
+        "how answers are made",
+        "utility",
+        f"at temperature {hottest}",
+        f"`{reference}` beyond it",
+        "wins against it",
+    ]
+    return Sheet("", header, rows)
 
 
 def temperatures_sheet(report: Report) -> Sheet:

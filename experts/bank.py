@@ -6,15 +6,13 @@ The base stays as it was: adapters hang on its layers as forward hooks that do n
 so it can be saved, generate by itself, and carry a second bank (reward models) at the same time.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from types import MethodType
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch._dynamo import config as dynamo
 from transformers import Cache, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
@@ -28,6 +26,7 @@ from experts.adapters import (
     read_adapter,
     write_adapter,
 )
+from experts.compiled import CompiledPass
 from experts.hub import located
 from experts.passes import arguments, fresh_cache, last_hidden
 from experts.rows import Reading, Rows, RowsOutput
@@ -52,7 +51,7 @@ class ExpertBank(nn.Module):
         self.names: list[str] = []
         self.configs: dict[str, AdapterConfig] = {}
         self._routing = Routing()
-        self._compiled: Callable[..., object] | None = None
+        self._compiled: CompiledPass | None = None
         # A module's name may not hold dots, so slashes stand for them.
         self._layers = nn.ModuleDict()
 
@@ -239,10 +238,7 @@ class ExpertBank(nn.Module):
         Raises:
             ValueError: If the trunk's forward pass is wrapped, as by a device map of accelerate.
         """
-        trunk = self.base.base_model
-        if "forward" in vars(trunk):
-            raise ValueError(f"a trunk to be compiled must have its own forward pass, got {trunk.forward}")
-        self._compiled = torch.compile(type(trunk).forward, **settings)
+        self._compiled = CompiledPass(self.base.base_model, **settings)
 
     def train(self, mode: bool = True) -> "ExpertBank":
         """Sets training mode, but not for the base: it is frozen, and dropout would make every reading differ."""
@@ -260,23 +256,9 @@ class ExpertBank(nn.Module):
         order = experts.tolist()
         if order != sorted(order) or (order and not -1 <= order[0] <= order[-1] < len(self.names)):
             raise ValueError(f"experts must be sorted and from -1 (base) to {len(self.names) - 1}, got {order}")
-        with self._routing.along(Layout.of(order, self.names, input_ids.device)), self._compiled_trunk():
+        compiled = nullcontext() if self._compiled is None else self._compiled.instead(self.base.base_model)
+        with self._routing.along(Layout.of(order, self.names, input_ids.device)), compiled:
             yield
-
-    @contextmanager
-    def _compiled_trunk(self) -> Iterator[None]:
-        """Puts the compiled pass in the trunk's place, and only for this bank's passes without gradient."""
-        if self._compiled is None or torch.is_grad_enabled():
-            yield
-            return
-        trunk = self.base.base_model
-        trunk.forward = MethodType(self._compiled, trunk)
-        try:
-            # A layer that is adapted later must not run the graph of the one without an adapter.
-            with dynamo.patch(skip_nnmodule_hook_guards=False):
-                yield
-        finally:
-            del trunk.forward
 
     def _config_of(self, name: str) -> AdapterConfig:
         """The expert's configuration, or a clear error."""

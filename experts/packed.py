@@ -57,7 +57,17 @@ def require_packable(device: torch.device, dtype: torch.dtype) -> None:
     """Refuses what oneDNN has no layout for.
 
     Raises:
-        ValueError: If it is not for a CPU, or in another precision than float32 and bfloat16.
+        ValueError: If it is not for a CPU, in another precision than float32 and bfloat16, or in one that this CPU's
+            vectors do not know.
     """
     if device.type != "cpu" or dtype not in (torch.float32, torch.bfloat16):
         raise ValueError(f"packed weights need a CPU and float32 or bfloat16, got {device.type} and {dtype}")
+    if dtype == torch.bfloat16 and not knows_bfloat16():
+        raise ValueError(
+            "packed bfloat16 weights need a CPU with AVX-512 or AVX-NE-CONVERT, got one without: take float32"
+        )
+
+
+def knows_bfloat16() -> bool:
+    """Whether oneDNN has bfloat16 products for this CPU."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -4,7 +4,7 @@ Knows what can be asked of a bank. Does not know how one computes.
 """
 
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 from transformers import Cache, PreTrainedModel
@@ -38,6 +38,10 @@ class Bank(Protocol):
         self, input_ids: Tensor, attention_mask: Tensor, rows: Rows, cache: Cache | None = None, logits_to_keep: int = 0
     ) -> Reading:
         """Reads tokens (B, T) under a mask (B, S) by the base and by the experts that have a row."""
+        ...
+
+    def compile(self, **settings: Any) -> None:
+        """Compiles the passes where it can, see `ExpertBank.compile`."""
         ...
 
     def save(self, name: str, folder: str | Path) -> None:

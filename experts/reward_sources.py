@@ -75,6 +75,17 @@ def kind_of(source: Source) -> Kind:
     )
 
 
+def told_of(source: Source) -> str | dict[str, str | int | float]:
+    """What provenance says of a source: its kind, and of an ensemble how its members judged."""
+    kind = kind_of(source)
+    if kind != "adapter":
+        return kind
+    given: EnsembleSource = {"folder": source} if isinstance(source, str) else source
+    members = given.get("members", len(member_folders(Path(given["folder"]))))
+    bound = given.get("lower_bound", 0.0)
+    return kind if members == 1 else {"kind": "ensemble", "members": members, "lower_bound": bound}
+
+
 def reward_names(sources: Sources) -> list[str]:
     """The rewards that the sources hold, quality last if they lie in one folder."""
     return list(sources) if isinstance(sources, Mapping) else names_in(sources)

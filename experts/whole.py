@@ -8,7 +8,7 @@ K + 1 models. A model runs for the requests that ask for it, in their own pass, 
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import NoReturn, cast
 
 import torch
 from torch import LongTensor, Tensor, nn
@@ -163,6 +163,14 @@ class WholeModels(nn.Module):
                     logits.append(output.logits.to(self.base.device))
         hidden = states[0][:, -logits_to_keep:]
         return RowsOutput(torch.cat(logits), hidden, cache).by_request(rows, len(self.names))
+
+    def compile(self, *args: object, **settings: object) -> NoReturn:
+        """Refuses: only passes that share one base are worth their graphs.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError(f"only adapters on one base can be compiled, got {type(self).__name__}")
 
     def train(self, mode: bool = True) -> "WholeModels":
         """Stays in evaluation mode: whole experts are read here and trained elsewhere."""

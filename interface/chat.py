@@ -13,7 +13,7 @@ from interface.answer import Settings, answer
 from interface.explain import explain
 from interface.telling import told
 from interface.terminal import Terminal, printable
-from interface.wish import wish
+from interface.wish import instead, parsed_weights
 from mixture import Mixture
 from pcm.preference import Preference
 
@@ -85,11 +85,12 @@ class Chat:
             self.turns = []
             self.terminal.note("the conversation starts anew")
         elif command in ("/preference", "/weights") and rest:
-            self._ask_for(wish(rest, None) if command == "/preference" else wish(None, rest))
+            said = Preference(rest) if command == "/preference" else Preference(weights=parsed_weights(rest))
+            self._ask_for(instead(said, self.preference))
         else:
             raise ValueError(f"a command must be one of those that /help lists, got {command!r} followed by {rest!r}")
 
-    def _ask_for(self, preference: Preference | None) -> None:
+    def _ask_for(self, preference: Preference) -> None:
         with warnings.catch_warnings(record=True) as heard:
             warnings.simplefilter("always")
             self.asked = self.mixture.understood(preference)

@@ -13,6 +13,7 @@ from decoding.conversation import Conversation, require_room
 from decoding.sampling import Sampling, processors
 from decoding.stopping import endings
 from interface.telling import told
+from interface.wish import instead
 from mixture import Mixture
 from pcm.preference import Preference, asked_weights, require_reader
 
@@ -44,7 +45,7 @@ def read_requests(path: Path, preference: Preference | None) -> list[Request]:
 
     Args:
         path: The file; empty lines are passed over.
-        preference: For the lines that bring none.
+        preference: For the lines that bring none; what is usual in it holds for the others too.
 
     Raises:
         ValueError: If a line cannot be read; it says which.
@@ -80,8 +81,9 @@ def _request(line: bytes, preference: Preference | None, number: int) -> Request
     for text in (content["prompt"], wish or ""):
         if any("\ud800" <= letter <= "\udfff" for letter in text):
             raise ValueError(f"a text must be made of whole characters, got half of one in {text!r}")
-    own = None if wish is None and weights is None else Preference(wish, weights)
-    return Request(content["prompt"], own or preference, number)
+    if wish is not None or weights is not None:
+        preference = instead(Preference(wish, weights), preference)
+    return Request(content["prompt"], preference, number)
 
 
 def _are_weights(content: Any) -> bool:
@@ -124,7 +126,7 @@ def require_answerable(mixture: Mixture, requests: Sequence[Request], sampling: 
 
 def _require_weights(mixture: Mixture, preference: Preference) -> None:
     """Refuses numbers that ask for nothing there is; beside a text they may silence what it asks for."""
-    if preference.text is None:
+    if preference.text is None and (preference.usual is None or preference.usual.text is None):
         mixture.asked(preference)
     elif preference.weights is not None:
         asked_weights(preference.weights, mixture.names, [dimension.opposite for dimension in mixture.dimensions])

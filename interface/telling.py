@@ -23,6 +23,8 @@ def told(conversation: Conversation, preference: Preference | None, dimensions: 
 def in_words(preference: Preference, dimensions: Sequence[Dimension]) -> str:
     """Gives the preference's own text; without one, the descriptions of what its weights ask for firmly.
 
+    What is usual is told where nothing else is said.
+
     Raises:
         ValueError: If the weights are invalid (see `asked_weights`).
     """
@@ -31,4 +33,4 @@ def in_words(preference: Preference, dimensions: Sequence[Dimension]) -> str:
     names, opposites = [one.name for one in dimensions], [one.opposite for one in dimensions]
     asked = asked_weights(preference.weights or {}, names, opposites).tolist()
     firm = [one.description for one, weight in zip(dimensions, asked, strict=True) if weight >= FIRMLY]
-    return " ".join(firm)
+    return " ".join(firm) or (in_words(preference.usual, dimensions) if preference.usual else "")

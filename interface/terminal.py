@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
+from rich.control import Control
+from rich.segment import ControlType
 from rich.text import Text
 
 from decoding.attribution import moved_most
@@ -15,6 +17,9 @@ from interface.colours import colours
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """Characters by which a model could steer a person's terminal. Tab and newline may pass."""
+
+PARTS = re.compile(r"\n|[^\S\n]+|\S+")
+"""Line breaks, spaces between words, and words or what came of them."""
 
 
 class Terminal:
@@ -30,6 +35,7 @@ class Terminal:
         self.console = console or Console(highlight=False, soft_wrap=True)
         self.colours = colours(names)
         self.expected: Mapping[str, float] | None = None
+        self.column, self.word = 0, Text()  # cells of this line so far, and what of them is its last word
 
     def expect(self, asked: Mapping[str, float]) -> None:
         """Prints the legend as soon as a token comes: an answer that fails prints nothing.
@@ -60,7 +66,11 @@ class Terminal:
             self.legend(self.expected)
             self.expected = None
         mover = moved_most(dict(token.moved))
-        self._print(Text(printable(token.text), style=self.colours[mover] if mover else ""), end="")
+        piece = Text(printable(token.text), style=self.colours[mover] if mover else "")
+        if self.console.is_terminal and not self.console.is_dumb_terminal:
+            self._flow(piece)
+        else:
+            self._print(piece, end="")
 
     def summary(self, response: Response) -> None:
         """Prints one line: what was understood as asked, the mean weight of each expert, the speed.
@@ -78,12 +88,41 @@ class Terminal:
         """
         self._print(Text(text, style="dim"), end="\n")
 
+    def _flow(self, piece: Text) -> None:
+        """Prints more of an answer; a word that does not fit moves to the next line, with what was printed of it."""
+        piece.expand_tabs(8)
+        for found in PARTS.finditer(piece.plain):
+            part = piece[found.start() : found.end()]
+            if part.plain.isspace():
+                self.word = Text()
+                at_edge = self.column + part.cell_len >= self.console.width
+                part = Text("\n") if at_edge else part
+            else:
+                self._make_room(part)
+                self.word.append_text(part)
+            self.column += part.cell_len
+            self._print(part, end="")
+
+    def _make_room(self, part: Text) -> None:
+        """Begins a line with the last word if what comes of it now would be broken, and a line can hold it."""
+        word = self.word
+        begun, whole = self.column - word.cell_len, word.cell_len + part.cell_len
+        if not 0 < begun <= self.console.width < begun + whole or whole > self.console.width:
+            return
+        if word:
+            back = (ControlType.CURSOR_BACKWARD, word.cell_len)
+            self.console.control(Control(back, (ControlType.ERASE_IN_LINE, 0)))
+        self._print(Text("\n") + word, end="")
+        self.column, self.word = word.cell_len, word
+
     def _print(self, text: Text, end: str) -> None:
         if self.console.is_terminal:
-            self.console.print(text, end=end, soft_wrap=True)
+            self.console.print(text, end=end, soft_wrap=not end)  # an answer flows; a line of ours breaks at spaces
         else:  # to the letter: rich would make spaces of tabs
             self.console.file.write(text.plain + end)
         self.console.file.flush()
+        if (text.plain + end).endswith("\n"):
+            self.column, self.word = 0, Text()
 
 
 def printable(text: str) -> str:

@@ -4,30 +4,35 @@ Knows how weights are written on a command line, and profiles. Does not know whi
 """
 
 import warnings
+from dataclasses import replace
 
 from pcm.preference import Preference
 from pcm.users.profile import Profile, load_profile
 
 
 def wish(text: str | None, weights: str | None, user: str | None = None) -> Preference | None:
-    """Gives the preference of a text, of weights, of both, or of a user; None where nothing was typed.
+    """Gives the preference of a text, of weights and of a user, or of some of them; None where nothing was typed.
+
+    What is said now stands above what a profile says: the profile is heard on every axis that is not spoken of.
 
     Args:
         text: The wish in words.
         weights: The wish in numbers, `friendly=1,concise=0.5`.
-        user: Whose profile to follow, by name or by its file.
+        user: Whose profile to follow besides, by name or by its file.
 
     Raises:
         FileNotFoundError: If the user has no profile.
-        ValueError: If a user is given beside another wish, or something cannot be read.
+        ValueError: If something cannot be read.
     """
-    if user is not None:
-        if text is not None or weights is not None:
-            raise ValueError("give --user, or --preference and --weights, not both")
-        return wish_of(load_profile(user))
-    if text is None and weights is None:
+    usual = None if user is None else wish_of(load_profile(user))
+    if text is None and weights is None and usual is None:
         return None
-    return Preference(text, None if weights is None else parsed_weights(weights))
+    return Preference(text, None if weights is None else parsed_weights(weights), usual)
+
+
+def instead(said: Preference, before: Preference | None) -> Preference:
+    """Gives a new wish in the place of an earlier one: what is usual for whoever asks stays."""
+    return said if before is None else replace(said, usual=before.usual)
 
 
 def wish_of(profile: Profile) -> Preference | None:

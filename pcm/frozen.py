@@ -16,6 +16,7 @@ from decoding.sampling import Sampling
 from pcm.controller import Controller
 from pcm.data import Batch
 from pcm.experience import Experience, Experts, Mixture, Rewards, Rollout, read_responses
+from pcm.stored import Judged
 
 QUALITY = "quality"
 
@@ -72,6 +73,18 @@ class Frozen:
             return self.mixture.rollout(*prompts, sampling, generators)
         finally:
             self.mixture.pcm = before
+
+    def judged(
+        self,
+        batch: Batch,
+        controller: Controller | None,
+        prompts: Prompts,
+        sampling: Sampling,
+        generators: Sequence[torch.Generator],
+    ) -> Judged:
+        """Gives what `draw` gives with the judges' scores."""
+        drawn = self.draw(controller, prompts, sampling, generators)
+        return Judged(drawn.tokens, drawn.mask, drawn.logprobs, self.scores(batch, drawn))
 
     def read(self, prompts: Prompts, drawn: Rollout, places_matter: bool) -> Experience:
         """Gives what base and experts say about responses; see `pcm.experience.read_responses`."""

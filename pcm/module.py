@@ -44,12 +44,14 @@ class ControllerTraining(LightningModule):
         experts: reads finished responses for the passes.
         rewards: the judges, D of them: one for each dimension and one called `quality`, without which quality is 1.
         references: gives the judges' scores (P, D) of a base answer to each prompt, `quality` last; None measures
-            against an answer of the uniform mixture to the same prompt and wish, drawn anew each time.
+            against an answer of the uniform mixture to the same prompt and wish, which is drawn anew unless it
+            is stored.
         dimensions: the K dimensions, in the experts' order.
         learning_rate: highest rate; warmed up over `warmup` iterations, then a cosine to zero.
         warmup: iterations.
-        stored: keeps pairs of the uniform mixture's answers, to which it is then the reference too: nothing is drawn
-            while the controller learns but what is not there yet. None draws every pair with the controller as it is.
+        stored: keeps pairs of the uniform mixture's answers, to which it is then the reference too, and what they are
+            measured against: nothing is drawn to learn from but what is not there yet. None draws every pair with the
+            controller as it is.
         objective: what the passes make small: `rebel`, `ppo` or `dpo`, see `pcm.objective`.
         worth: what the judges' scores make a response worth: `relative` is r̄_quality · Σ λ_k r̄_k with r̄ the chance of
             beating an answer, `raw` the sum of the scores themselves, see `pcm.worth`.
@@ -129,7 +131,7 @@ class ControllerTraining(LightningModule):
         prompts = self.frozen.prompts(batch, times=2)  # (2P, ...)
         self.controller.eval()
         drawn = self.pairs(batch, prompts)
-        utilities = self.judge(batch, drawn.scores, self.beaten(batch))  # (2P,)
+        utilities = self.judge(batch, drawn.scores, self.beaten(batch, together=True))  # (2P,)
         experience = self.frozen.read(prompts, drawn, self.controller.places_matter)
         old, divergence, seen = self.look(experience, drawn)
         reward = utilities - self.beta * experience.log_ratio(old, len(drawn.tokens))
@@ -147,9 +149,8 @@ class ControllerTraining(LightningModule):
         """Gives two responses to each prompt with the judges' scores, first all first ones, then all second ones."""
 
         def draw() -> Judged:
-            generators = self.pair_generators(batch.number, len(batch.asked))
-            drawn = self.frozen.draw(self.drawer, prompts, self.drawing, generators)
-            return Judged(drawn.tokens, drawn.mask, drawn.logprobs, self.frozen.scores(batch, drawn))
+            generators = self.pair_generators(2 * batch.number, len(batch.asked))
+            return self.frozen.judged(batch, self.drawer, prompts, self.drawing, generators)
 
         return draw() if self.stored is None else self.stored(batch, (self.seed, self.drawing), draw)
 
@@ -163,13 +164,24 @@ class ControllerTraining(LightningModule):
         reference[:, len(self.dimensions) :] -= self.leniency
         return self.worth(scores, reference, batch.asked.repeat(times, 1), self.reward_temperature)
 
-    def beaten(self, batch: Batch) -> Tensor:
-        """Gives the scores (P, D) of the answers that responses are measured against."""
+    def beaten(self, batch: Batch, together: bool = False) -> Tensor:
+        """Gives the scores (P, D) of the answers that responses are measured against.
+
+        Args:
+            batch: what they answer.
+            together: whether several processes draw what one with all their prompts would, as in training; in
+                validation each has all of them.
+        """
         if self.references is not None:
             return self.references(batch.conversations)
-        generators = self.generators(AGAINST - batch.number, len(batch.asked))
-        drawn = self.frozen.draw(None, self.frozen.prompts(batch), self.drawing, generators)
-        return self.frozen.scores(batch, drawn)
+
+        def draw() -> Judged:
+            number, rows = AGAINST - batch.number, len(batch.asked)
+            generators = self.pair_generators(number, rows)[:rows] if together else self.generators(number, rows)
+            return self.frozen.judged(batch, None, self.frozen.prompts(batch), self.drawing, generators)
+
+        kept = draw() if self.stored is None else self.stored(batch, (self.seed, self.drawing, "against"), draw)
+        return kept.scores
 
     @torch.no_grad()
     def look(self, experience: Experience, drawn: Rollout) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
@@ -243,11 +255,11 @@ class ControllerTraining(LightningModule):
         """Gives the rewards of the mixture's responses (P,), KL paid, with this controller (None: uniform)."""
         generators = self.generators(-1 - batch.number, len(batch.asked))
         prompts = self.frozen.prompts(batch)
-        drawn = self.frozen.draw(controller, prompts, self.validating, generators)
+        drawn = self.frozen.judged(batch, controller, prompts, self.validating, generators)
         experience = self.frozen.read(prompts, drawn, self.controller.places_matter)
         logprobs, _ = experience.mixed(self.rule, controller)
         divergence = experience.divergence(logprobs, len(batch.asked))
-        return self.judge(batch, self.frozen.scores(batch, drawn), self.beaten(batch)) - self.beta * divergence
+        return self.judge(batch, drawn.scores, self.beaten(batch)) - self.beta * divergence
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Decodes a validation batch, with the same random numbers every time; the uniform mixture once only."""
@@ -289,9 +301,9 @@ class ControllerTraining(LightningModule):
         self.standing.uniform = checkpoint["uniform"]
 
     def pair_generators(self, number: int, pairs: int) -> list[torch.Generator]:
-        """Gives the generators of an iteration's responses (2P); see `pcm.frozen.pair_generators`."""
+        """Gives the generators of this process's part of a draw (2P); see `pcm.frozen.pair_generators`."""
         place = (self._trainer.global_rank, self._trainer.world_size) if self._trainer is not None else (0, 1)
-        return pair_generators(self.seed, 2 * number, pairs, self.device, *place)
+        return pair_generators(self.seed, number, pairs, self.device, *place)
 
     def generators(self, number: int, count: int) -> list[torch.Generator]:
         """Gives one generator for each row; see `pcm.frozen.row_generators`."""

@@ -28,17 +28,24 @@ LONGEST_TEXT = 512
 class Preference:
     """What one request asks for: free text, weights over dimension names, or both (weights win where both speak).
 
+    Args:
+        text: What a person said.
+        weights: Numbers in [-1, 1] by dimension.
+        usual: What the person wants besides, known beforehand (a profile): heard on every axis of which text and
+            weights say nothing.
+
     Raises:
-        ValueError: if neither is given.
+        ValueError: if none of them is given.
     """
 
     text: str | None = None
     weights: Mapping[str, float] | None = None
+    usual: "Preference | None" = None
 
     def __post_init__(self) -> None:
         """Refuses a preference that says nothing at all."""
-        if self.text is None and self.weights is None:
-            raise ValueError("a preference must hold a text or weights, got neither")
+        if self.text is None and self.weights is None and self.usual is None:
+            raise ValueError("a preference must hold a text, weights or what is usual, got none of them")
 
 
 def asked_weights(weights: Mapping[str, float], names: Sequence[str], opposites: Sequence[str | None]) -> Tensor:
@@ -78,7 +85,7 @@ def asked_for(
     """Gives how much each dimension is asked for by a preference (K,), in [0, 1].
 
     A weight is a degree, and is translated; what a reader makes of a text is how sure it is, and stays. A text that
-    asks for nothing known asks for everything alike where it stands alone, and for nothing beside weights.
+    asks for nothing known asks for everything alike where it stands alone, and for nothing beside something else.
 
     Raises:
         ValueError: if the weights are invalid (see `asked_weights`), nothing is asked for in the end, or a text has no
@@ -87,18 +94,29 @@ def asked_for(
     require_reader(preference, reader)
     asked = torch.zeros(len(dimensions))
     if preference.text is not None and reader is not None:
-        asked = reader.asked(preference.text, alone=preference.weights is None)
-    if preference.weights is None:
-        return asked
-    names = [dimension.name for dimension in dimensions]
-    weighed = asked_weights(preference.weights, names, [dimension.opposite for dimension in dimensions])
-    numeric = intensities.turned(weighed, names)
-    if preference.text is not None:
-        silent = torch.tensor([{d.name, d.opposite}.isdisjoint(preference.weights) for d in dimensions])
-        numeric = torch.where(silent, asked, numeric)
-    if not bool((numeric > 0).any()):
-        raise ValueError(f"at least one weight must differ from zero, got {dict(preference.weights)}")
-    return numeric
+        asked = reader.asked(preference.text, alone=preference.weights is None and preference.usual is None)
+    if preference.weights is not None:
+        names = [dimension.name for dimension in dimensions]
+        weighed = asked_weights(preference.weights, names, [dimension.opposite for dimension in dimensions])
+        asked = torch.where(mentioned(preference, dimensions), intensities.turned(weighed, names), asked)
+    if preference.usual is not None:
+        said = mentioned(preference, dimensions) | spoken_of(asked, dimensions)
+        asked = torch.where(said, asked, asked_for(preference.usual, dimensions, reader, intensities))
+    if not bool((asked > 0).any()):
+        raise ValueError(f"at least one weight must differ from zero, got {dict(preference.weights or {})}")
+    return asked
+
+
+def mentioned(preference: Preference, dimensions: Sequence[Dimension]) -> Tensor:
+    """Gives of which dimensions (K,) the weights speak, also by their opposite or a zero; bool."""
+    named = set(preference.weights or ())
+    return torch.tensor([not named.isdisjoint({one.name, one.opposite}) for one in dimensions])
+
+
+def spoken_of(asked: Tensor, dimensions: Sequence[Dimension]) -> Tensor:
+    """Gives of which dimensions (K,) it is said something by asking (K,) for them or for their opposite; bool."""
+    wanted = {one.name for one, much in zip(dimensions, asked.tolist(), strict=True) if much > 0}
+    return torch.tensor([not wanted.isdisjoint({one.name, one.opposite}) for one in dimensions])
 
 
 def require_reader(preference: Preference, reader: "PreferenceReader | None") -> None:
@@ -107,7 +125,8 @@ def require_reader(preference: Preference, reader: "PreferenceReader | None") ->
     Raises:
         ValueError: if there is no reader.
     """
-    if preference.text is not None and reader is None:
+    texts = [one.text for one in (preference, preference.usual) if one is not None]
+    if reader is None and any(text is not None for text in texts):
         raise ValueError("a preference in words needs a reader, this bundle has none: give numeric weights instead")
 
 
@@ -208,7 +227,7 @@ class PreferenceReader(nn.Module):
         probabilities = self.probabilities([text])[0]
         if bool((probabilities < 0.5).all()):
             known = ", ".join(dimension.name for dimension in self.dimensions)
-            then = "all of them are mixed alike" if alone else "the weights alone are followed"
+            then = "all of them are mixed alike" if alone else "only what else is asked for is followed"
             message = f"the preference must ask for at least one of {known}, got {text!r}: {then}"
             warnings.warn(message, stacklevel=2)
             return torch.full_like(probabilities, float(alone))

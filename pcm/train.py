@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 import bundle as bundles
 from experts.bank import ExpertBank, Reading, Rows
 from experts.references import kept_references
-from experts.reward_sources import Source, chosen_sources, kind_of, load_rewards, place_of
+from experts.reward_sources import Source, chosen_sources, kind_of, load_rewards, place_of, told_of
 from experts.rewards import QUALITY, Rewards
 from experts.text_rewards import Dialogues
 from experts.whole import read_model
@@ -40,6 +40,8 @@ from pcm.trunk import own_model
 
 PATHS = ("bundle", "train", "validation", "rewards", "references", "stored", "trunk")
 """The settings that say where something lies."""
+REPLACED = ("pcm", "gate", "intensities")
+"""The parts of a bundle that are a controller or belong to one."""
 
 
 class BankReader:
@@ -94,9 +96,8 @@ def training(
         train: JSONL of the training prompts.
         validation: JSONL of the validation prompts.
         rewards: folder of reward models, or for each dimension, and for `quality`, a reward: the folder of one reward
-            model, a folder or hub id of a sequence classifier, `package.module:function`, or an ensemble (the bundle
-            keeps its first member). What is not named is judged by the bundle's own reward models. Where nobody judges
-            quality it counts as 1.
+            model, a folder or hub id of a sequence classifier, `package.module:function`, or an ensemble. What is not
+            named is judged by the bundle's own reward models. Where nobody judges quality it counts as 1.
         references: file that keeps the base's answers and their scores between runs; None makes them anew.
         against: whose answer to the same prompt rewards are measured against: the base's, or the uniform mixture's to
             the same wish, near which a chance of beating it tells better answers of good ones apart.
@@ -254,11 +255,16 @@ def save_best(model: ControllerTraining, checkpoint: str, config: Any) -> None:
     bundle, rewards, provenance = config.model.bundle, config.model.rewards, {}
     if isinstance(bundle, str):
         manifest = bundles.read_manifest(bundles.locate(bundle))
-        mixture.cap, provenance = manifest.cap, {**manifest.provenance}
+        mixture.cap, provenance = manifest.cap, inherited(manifest.provenance)
     sources = sources_of(bundle, rewards, mixture.names)
-    kinds = {} if rewards is None else {"rewards": {name: kind_of(source) for name, source in sources.items()}}
+    judged = {"rewards": {name: told_of(source) for name, source in sources.items()}}
     adapters = {name: Path(place_of(source)) for name, source in sources.items() if kind_of(source) == "adapter"}
-    mixture.save(config.output, {**provenance, "pcm": made_with(vars(config.model)) | kinds}, rewards=adapters)
+    mixture.save(config.output, {**provenance, "pcm": made_with(vars(config.model)) | judged}, rewards=adapters)
+
+
+def inherited(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Gives what a bundle's provenance says of all that a new controller leaves in place."""
+    return {part: made for part, made in provenance.items() if part not in REPLACED}
 
 
 def made_with(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from tiny_bundle import DIMENSIONS, tiny_mixture
 import bundle
 from decoding.dimension import Dimension
 from decoding.sampling import Sampling
+from experts.ensemble import member_folders
 from mixture import Mixture
 from pcm.preference import Preference
 
@@ -159,6 +160,24 @@ def test_rewards_travel_with_the_bundle_in_bfloat16(tiny_bundle: Path, tmp_path:
     assert "rewards/quality/adapter_config.json" in bundle.read_manifest(tmp_path / "bundle").files
     stored = load_file(tmp_path / "bundle" / "rewards" / "quality" / "adapter_model.safetensors")
     assert {tensor.dtype for tensor in stored.values()} == {torch.bfloat16}
+
+
+def test_an_ensemble_of_judges_travels_whole(tiny_bundle: Path, tmp_path: Path) -> None:
+    mixture, judge = Mixture.load(tiny_bundle), tmp_path / "rewards" / "quality"
+    for expert, folder in zip(mixture.names, member_folders_to_be(judge), strict=True):
+        mixture.bank.save(expert, folder)
+    (judge / "ensemble.json").write_text('{"members": [{"zero": 0.0}, {"zero": 1.0}, {"zero": -2.0}]}')
+    mixture.save(tmp_path / "bundle", {}, rewards=tmp_path / "rewards")
+    Mixture.load(tmp_path / "bundle").save_with(tmp_path / "bundle", tmp_path / "again", {})
+    for kept in (tmp_path / "bundle" / "rewards" / "quality", tmp_path / "again" / "rewards" / "quality"):
+        assert (kept / "ensemble.json").read_bytes() == (judge / "ensemble.json").read_bytes()
+        for ours, theirs in zip(member_folders(kept), member_folders(judge), strict=True):
+            found, given = (load_file(one / "adapter_model.safetensors") for one in (ours, theirs))
+            assert all(torch.equal(found[name], tensor.bfloat16()) for name, tensor in given.items())
+
+
+def member_folders_to_be(folder: Path) -> list[Path]:
+    return [folder, folder / "member-2", folder / "member-3"]
 
 
 def test_a_controller_of_another_make_is_refused_in_words(copy: Path) -> None:

@@ -19,11 +19,12 @@ MAY_IMPORT = {
 ROOMS = {"decoding", "experts", "pcm"}
 FILE_MAY_IMPORT = {
     "bundle.py": ROOMS,
-    "mixture.py": ROOMS | {"bundle"},
+    "parts.py": ROOMS | {"bundle"},
+    "mixture.py": ROOMS | {"parts"},
     "causal_lm.py": ROOMS | {"mixture"},
 }
 OURS = {"decoding", "experts", "pcm", "evaluation", "comparison", "interface"}
-OURS |= {"mixture", "bundle", "causal_lm", "decode", "compare"}
+OURS |= {"mixture", "parts", "bundle", "causal_lm", "decode", "compare"}
 COMMANDS = {"train.py", "__main__.py"}
 
 

@@ -18,7 +18,7 @@ import experts.train as experts_command
 import pcm.train as pcm_command
 from decoding.sampling import Sampling
 from experts.labelled_pairs import read_split
-from experts.reward_training import train_reward
+from experts.reward_learning import train_reward
 from mixture import Mixture
 from pcm.preference import Preference
 

@@ -5,9 +5,11 @@ Knows configurations as nested mappings and where a run lies. Does not know what
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -117,10 +119,50 @@ def overridden(config: Mapping[str, Any], overrides: Overrides) -> dict[str, Any
 
 
 def identity(config: Mapping[str, Any]) -> str:
-    """Gives what tells a training from others: of its settings and of the bundle that it trains for."""
-    manifest = bundles.sha256(bundles.locate(config["model"]["bundle"]) / bundles.MANIFEST)
-    told = json.dumps([config, manifest], sort_keys=True)
+    """Gives what tells a training from others: its settings, and what lies in the places that they name.
+
+    Raises:
+        FileNotFoundError: If the bundle that is trained for is not there.
+    """
+    held = {place: content(place) for place in sorted(places(config))}
+    told = json.dumps([config, held], sort_keys=True)
     return hashlib.sha256(told.encode()).hexdigest()[:8]
+
+
+def places(config: Mapping[str, Any]) -> set[str]:
+    """Gives the folders, files, hub ids and functions that a training reads."""
+    model, data = config["model"], config.get("data", {})
+    bundle = model["bundle"]
+    if isinstance(bundle, Mapping):
+        read = [bundle.get(part) for part in ("base", "experts", "preferences")]
+    else:
+        read = [str(bundles.locate(bundle))]
+    read += [
+        model.get("rewards"),
+        model.get("trunk"),
+        *(data.get(part) for part in ("train", "validation", "wordings")),
+    ]
+    return set(words(read))
+
+
+def words(setting: Any) -> list[str]:
+    """Gives every text in a setting, whose parts may be nested."""
+    if isinstance(setting, str):
+        return [setting]
+    parts = setting.values() if isinstance(setting, Mapping) else setting if isinstance(setting, list) else []
+    return [word for part in parts for word in words(part)]
+
+
+def content(place: str) -> Any:
+    """Gives what tells a file, folder, bundle or function's module from what may lie there later; None is no place."""
+    module, function, _ = place.partition(":")
+    found = find_spec(module) if function and re.fullmatch(r"[\w.]+", module) else None
+    path = Path(found.origin if found is not None and found.origin else place)
+    if path.is_dir():
+        manifest = path / bundles.MANIFEST
+        files = [manifest] if manifest.exists() else sorted(one for one in path.rglob("*") if one.is_file())
+        return {str(file.relative_to(path)): bundles.sha256(file) for file in files}
+    return bundles.sha256(path) if path.is_file() else None
 
 
 def placed(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -16,10 +16,9 @@ from comparison.cases import Case, bundle_case, with_preferences, with_questions
 from comparison.chain import Draws, answer_all, draws, score_all
 from comparison.combinations import label
 from comparison.command import bars, command_parser, exit_status, write_report
-from comparison.controllers.family import Family, variants
+from comparison.controllers.family import UNIFORM, Family, variants
 from comparison.controllers.page import page, sheets
 from comparison.controllers.standing import Report, standings
-from comparison.methods import Mixed
 from comparison.outcomes import Outcome
 from comparison.page import show
 from comparison.roles import remembering, roles
@@ -27,7 +26,6 @@ from comparison.scorers import Scorer
 from evaluation.intervals import estimate
 from experts.names import listed
 
-UNIFORM = "fixed-uniform"
 QUICK_PROMPTS = 8
 
 
@@ -87,8 +85,8 @@ def controllers(
 def _outcomes(
     case: Case, family: Family, judge: Scorer, planned: Draws, archive: Archive, max_new_tokens: int
 ) -> dict[str, dict[float, Outcome]]:
-    """What everybody's answers are worth, the uniform mixture's among them."""
-    everybody = [Mixed(UNIFORM, family.mixture), *family.methods().values()]
+    """What everybody's answers are worth, those of the uniform mixture under each rule among them."""
+    everybody = list({one.name: one for one in (*family.uniform().values(), *family.methods().values())}.values())
     with bars() as progress:
         answer_all(everybody, case.preferences, planned, archive, max_new_tokens, progress)
         return score_all(everybody, case.preferences, planned, archive, case.prompts, judge, progress)
@@ -98,9 +96,10 @@ def _entry(outcomes: dict[str, dict[float, Outcome]], family: Family, temperatur
     """The report's numbers at one temperature."""
     uniform = outcomes[UNIFORM][temperature]
     members = {name: outcomes[method.name][temperature] for name, method in family.methods().items()}
+    own = {name: outcomes[method.name][temperature] for name, method in family.uniform().items()}
     return {
         "uniform": estimate(uniform.utility()).as_dict(),
-        "controllers": standings(uniform, members, variants(members)),
+        "controllers": standings(uniform, members, variants(members), own),
     }
 
 

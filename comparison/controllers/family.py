@@ -11,6 +11,8 @@ import bundle as bundles
 from comparison.methods import Mixed
 from mixture import Mixture
 
+UNIFORM = "fixed-uniform"
+"""The uniform mixture under the first member's rule."""
 SAME = ("base", "experts")
 """The rooms of a bundle that must be the same."""
 
@@ -48,6 +50,12 @@ class Family:
             for name, mixture in read.items()
         }
         return cls(read[first].uniform(), members)
+
+    def uniform(self) -> dict[str, Mixed]:
+        """Gives the uniform mixture under each member's rule, by the member's name."""
+        rules = {name: mixture.rule_name for name, (mixture, _) in self.members.items()}
+        names = {name: UNIFORM if rule == self.mixture.rule_name else f"fixed-{rule}" for name, rule in rules.items()}
+        return {name: Mixed(names[name], self.mixture.uniform(rule)) for name, rule in rules.items()}
 
     def methods(self) -> dict[str, Mixed]:
         """Gives the method of each member by its name; its own name in the archive holds what tells its bundle."""

@@ -14,6 +14,7 @@ HEADER = (
     "utility",
     "quality",
     "beyond uniform",
+    "beyond uniform by its own rule",
     "minus the first",
     "share of its gain",
     "training seeds",
@@ -25,13 +26,15 @@ def sheets(report: Report) -> Iterator[Sheet]:
     for temperature, found in report["temperatures"].items():
         uniform = shown_estimate(found["uniform"])
         rows = [row(name, one) for name, one in found["controllers"].items()]
-        title = f"Controllers at temperature {temperature}; the uniform mixture of the same experts has {uniform}."
+        title = (
+            f"Controllers at temperature {temperature}; the uniform mixture, by the first one's rule, has {uniform}."
+        )
         yield Sheet(title, list(HEADER), rows)
 
 
 def row(name: str, standing: Report) -> list[str]:
     """Gives one line of the table."""
-    shown = [shown_estimate(standing[key]) for key in ("utility", "quality", "gain", "minus_first")]
+    shown = [shown_estimate(standing[key]) for key in ("utility", "quality", "gain", "own_gain", "minus_first")]
     kept = "" if standing["kept"] is None else shown_estimate(standing["kept"])
     return [name, *shown, kept, ", ".join(f"{one:.3f}" for one in standing["members"])]
 

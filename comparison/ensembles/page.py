@@ -125,6 +125,11 @@ def _paths(course: Report, what: str) -> list[list[tuple[float, float]]]:
 
 def page(report: Report) -> str:
     """Gives the whole report in Markdown."""
+    return f"# Ensembles\n\n{figures(report)}"
+
+
+def figures(report: Report) -> str:
+    """Gives what was measured and all tables, in Markdown."""
     settings = report["settings"]
     told = (
         f"Experts were trained for {settings['updates']} updates of PPO with no price on KL, each paid the mean of its "
@@ -136,4 +141,4 @@ def page(report: Report) -> str:
         "that the arm's own rewards give. Intervals are over questions: how other training seeds would come out is "
         "told by the differences of each seed."
     )
-    return "\n".join(["# Ensembles\n", f"{told}\n", *(sheet.markdown() for sheet in sheets(report))])
+    return "\n".join([f"{told}\n", *(sheet.markdown() for sheet in sheets(report))])

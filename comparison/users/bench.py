@@ -117,9 +117,7 @@ def _foresee_odd(
             line.append(curves(ours, these, told, pool, held_out, COUNTS))
 
 
-def _by_texts(
-    mixture: Mixture[Any], ours: Linear, people: Sequence[User], world: World, seed: int
-) -> dict[User, Belief]:
+def _by_texts(mixture: Mixture, ours: Linear, people: Sequence[User], world: World, seed: int) -> dict[User, Belief]:
     """What is believed of users by what they wrote, before any choice."""
     read, rng, found = text_reader(mixture), random.Random(f"own texts {seed}"), {}
     for user in track(people, description="Reading users' own texts"):

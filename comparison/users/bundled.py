@@ -6,7 +6,6 @@ Knows bundles and the functions that a learner asks for. Does not know how a tas
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,7 +43,7 @@ def learner_of(folder: Path, prior_scale: float, profiles: Iterable[Profile] = (
     return learner
 
 
-def text_reader(mixture: Mixture[Any]) -> Read:
+def text_reader(mixture: Mixture) -> Read:
     """Lets a mixture's base and experts read what users wrote."""
 
     def read(texts: Sequence[OwnText]) -> list[ReadText]:
@@ -54,7 +53,7 @@ def text_reader(mixture: Mixture[Any]) -> Read:
 
 
 @torch.no_grad()
-def _read(mixture: Mixture[Any], text: OwnText) -> ReadText:
+def _read(mixture: Mixture, text: OwnText) -> ReadText:
     prompt = list(text.prompt) or [{"role": "user", "content": ANYTHING}]
     before = mixture.encode([prompt])[0]
     room = max(1, mixture.window - before.shape[1])

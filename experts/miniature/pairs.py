@@ -229,7 +229,7 @@ def make_pairs(
     if unknown := sorted({*compared} - {*dimension_data()["dimensions"], *reserved_dimensions(), QUALITY}):
         raise ValueError(f"the annotator must know what to compare, got {', '.join(unknown)}")
     tokenizer = AutoTokenizer.from_pretrained(base)
-    model = LlamaForCausalLM.from_pretrained(base).eval()
+    model = LlamaForCausalLM.from_pretrained(base, dtype=torch.float32).eval()
     torch.manual_seed(seed)
     for split in ("train", "validation"):
         asked = prompts(split)[:questions]

@@ -50,7 +50,13 @@ def train_gate(
         rounds: of fitting.
         max_new_tokens: of an answer.
         seed: of preferences, answers and the gate.
+
+    Raises:
+        FileNotFoundError: if there is no such bundle or file.
+        ValueError: if nothing is to be answered.
     """
+    if min(answers, validation_answers) < 1:
+        raise ValueError(f"answers and validation_answers must be at least 1, got {answers} and {validation_answers}")
     mixture = Mixture.load(bundle)
     sampling = Sampling(1.0, max_new_tokens=max_new_tokens)
     known = answers_of(mixture, read_prompts(prompts), answers, sampling, seed)

@@ -15,15 +15,18 @@ def files(tmp_path: Path) -> list[str]:
     report = reported(tmp_path / "study", Likes())
     (tmp_path / "report.json").write_text(json.dumps(report))
     (tmp_path / "README.md").write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\nThe end.\n")
-    return ["--readme", str(tmp_path / "README.md"), "--report", str(tmp_path / "report.json")]
+    return ["--page", str(tmp_path / "README.md"), "--report", str(tmp_path / "report.json")]
 
 
 @pytest.mark.parametrize(
     ("page", "report", "section"),
     [
-        ("README.md", "report.json", "results"),
-        ("README.md", "bars/report.json", "bars"),
+        ("README.md", "report.json", "headline"),
+        ("docs/results.md", "report.json", "results"),
+        ("docs/results.md", "bars/report.json", "bars"),
         ("docs/comparison.md", "all/report.json", "results"),
+        ("docs/experts.md", "ensembles/report.json", "ensembles"),
+        ("docs/experts.md", "training/training.json", "training"),
     ],
 )
 def test_pages_show_the_latest_results(page: str, report: str, section: Section):
@@ -45,6 +48,19 @@ def test_writing_makes_the_check_pass(files: list[str]):
     assert "| soup-best | 0.675" in Path(files[1]).read_text()
     assert Path(files[1]).read_text().endswith(f"{END}\n\nThe end.\n")
     assert main([*files, "--check"]) == 0
+
+
+def test_the_headline_tells_a_newcomer_what_is_ahead_of_what(files: list[str]):
+    page = Path(files[1])
+    page.write_text("<!-- headline -->\n<!-- /headline -->\n")
+    assert main([*files, "--section", "headline"]) == 0
+    lines = page.read_text().splitlines()
+    assert lines[1] == "| how answers are made | utility | at temperature 1 | `soup-best` beyond it | wins against it |"
+    assert lines[3].startswith("| experts merged, scale and weights tuned (`soup-best`) | 0.675 [")
+    assert lines[3].endswith("|  |  |")
+    assert [line.split("`")[1] for line in lines[3:6]] == ["soup-best", "expert-best", "base"]
+    assert lines[-2].startswith("3 questions, 2 preferences")
+    assert not any("expert-a" in line for line in lines)
 
 
 def test_a_comparison_is_taken_over_with_its_picture(files: list[str], tmp_path: Path):
@@ -70,3 +86,12 @@ def test_a_comparison_is_taken_over_with_its_picture(files: list[str], tmp_path:
 def test_a_report_that_is_not_there_is_one_line(files: list[str], capsys: pytest.CaptureFixture[str]):
     assert main([*files[:2], "--report", "nowhere.json"]) == 1
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_help_shows_how_the_command_is_run_and_says_nothing_twice(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as left:
+        main(["--help"])
+    assert left.value.code == 0
+    out = capsys.readouterr().out
+    assert "\n    python -m comparison.readme --section headline --page README.md\n" in out
+    assert out.count("Writes a page's figures") == 1

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from decoding.sampling import Sampling
-from experts.packed import PackedLinear, is_packed
+from experts import packed as packing
+from experts.packed import PackedLinear, is_packed, knows_bfloat16
 from mixture import Mixture
 from pcm.preference import Preference
 
@@ -15,7 +16,10 @@ QUESTION = [{"role": "user", "content": "What is a volcano?"}]
 WISH = Preference(weights={"friendly": 1.0, "concise": 0.5})
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+OLD_CPU = pytest.mark.skipif(not knows_bfloat16(), reason="this CPU has no bfloat16 products")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, pytest.param(torch.bfloat16, marks=OLD_CPU)], ids=str)
 @pytest.mark.parametrize("bias", [False, True])
 def test_a_packed_layer_keeps_widths_and_bias_and_lets_its_dense_weight_go(dtype: torch.dtype, bias: bool) -> None:
     dense = nn.Linear(24, 40, bias=bias, dtype=dtype)
@@ -41,6 +45,9 @@ def test_a_packed_mixture_is_not_saved_without_its_weights(tiny_bundle: Path, tm
         Mixture.load(tiny_bundle, packed=True).save(tmp_path / "new", {})
 
 
-def test_what_cannot_be_packed_is_refused(tiny_bundle: Path) -> None:
+def test_what_cannot_be_packed_is_refused(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match=r"need a CPU and float32 or bfloat16, got cpu and torch\.float64"):
         Mixture.load(tiny_bundle, dtype=torch.float64, packed=True)
+    monkeypatch.setattr(packing, "knows_bfloat16", lambda: False)
+    with pytest.raises(ValueError, match="packed bfloat16 weights need a CPU with AVX-512"):
+        Mixture.load(tiny_bundle, dtype=torch.bfloat16, packed=True)

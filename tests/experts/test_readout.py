@@ -9,7 +9,7 @@ from decoding.answered import Answered
 from experts import readout
 from experts.pair_tokens import tokenize_pairs
 from experts.readout import SCALES, SURPRISING, EvidenceClassifier, evidence
-from experts.reward_training import train_reward
+from experts.reward_learning import train_reward
 from experts.rewards import RewardModels
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.* is deprecated")  # inside TRL and PEFT

@@ -7,14 +7,16 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from safetensors.torch import load_file, save_file
-from tiny_exam import PAD, tiny_classifier
+from tiny_exam import PAD, tiny_base, tiny_classifier
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from decoding.answered import Answered
+from experts import reward_learning
 from experts.labelled_pairs import most_pairs_first
 from experts.pair_tokens import AnswerCollator, tokenize_pairs, tokenizer_of
-from experts.reward_training import command_parser, train_reward, train_rewards
+from experts.reward_learning import _arguments, _evidence_classifier, train_reward
+from experts.reward_training import command_parser, train_rewards
 from experts.reward_worth import calibration_error
 from experts.rewards import RewardModels
 
@@ -205,6 +207,20 @@ def test_a_reward_model_learns_what_was_preferred_and_can_be_loaded(tmp_path):
     margins = chosen - rejected
     assert float(margins.mean()) == pytest.approx(metrics["mean_margin"], rel=1e-3)
     assert metrics["scale"] != 1.0
+
+
+def test_a_base_in_half_precision_is_read_in_full(tmp_path):
+    """Bases are shipped in bfloat16, whose steps are too coarse to train in and slow on a processor."""
+    tiny_base().bfloat16().save_pretrained(tmp_path)
+    assert {parameter.dtype for parameter in _evidence_classifier(tmp_path, 0).parameters()} == {torch.float32}
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a graphics card is asked instead")
+@pytest.mark.parametrize("known", [True, False])
+def test_half_precision_is_used_only_where_the_processor_has_products_for_it(tmp_path, monkeypatch, known):
+    """Elsewhere they are emulated, and a step takes ten times as long."""
+    monkeypatch.setattr(reward_learning, "knows_bfloat16", lambda: known)
+    assert _arguments(tmp_path, 1e-3, 1.0, 4, 0.01, seed=0).bf16 is known
 
 
 @pytest.mark.parametrize("pads_with", ["</s>", None])

@@ -29,6 +29,13 @@ def prompts(tmp_path: Path) -> Path:
     return path
 
 
+def test_what_is_usual_holds_for_lines_with_a_wish_of_their_own_too(prompts: Path) -> None:
+    usual = Preference(usual=Preference(weights={"concise": 1.0}))
+    requests = read_requests(prompts, usual)
+    assert [one.preference.usual for one in requests if one.preference] == [usual.usual] * len(LINES)
+    assert {one.preference.text is None for one in requests if one.preference} == {True, False}
+
+
 def written(mixture: Mixture, prompts: Path, output: Path, batch_size: int = 3) -> list[dict[str, object]]:
     requests = read_requests(prompts, Preference(weights={"concise": 1.0}))
     write_all(mixture, requests, output, SETTINGS, batch_size, Console(file=io.StringIO()))

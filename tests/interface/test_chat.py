@@ -10,6 +10,7 @@ from interface.answer import Settings
 from interface.chat import Chat
 from interface.terminal import Terminal
 from mixture import Mixture
+from pcm.preference import Preference
 
 
 def chat(mixture: Mixture, lines: list[str]) -> tuple[Chat, io.StringIO]:
@@ -42,6 +43,13 @@ def test_the_preference_changes_on_the_fly(mixture: Mixture) -> None:
     talk.hear("/preference be warm")
     assert talk.asked != {"unfriendly": 1.0}
     assert "asked: unfriendly 1.00" in out.getvalue()
+
+
+def test_another_wish_leaves_what_is_usual_for_the_person(mixture: Mixture) -> None:
+    talk, _ = chat(mixture, [])
+    talk.preference = Preference(usual=Preference(weights={"concise": 0.5, "friendly": 1.0}))
+    talk.hear("/weights friendly=-1")
+    assert talk.asked == {"concise": 0.5, "unfriendly": 1.0}
 
 
 def test_every_turn_is_told_what_is_asked_for_now(mixture: Mixture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,10 +10,10 @@ PLAIN = Token(2, " no", -0.1, {"warm": 0.1, "short": 0.3}, {"warm": 0.0, "short"
 RESPONSE = Response.of([WARM, PLAIN], {"warm": 0.9, "short": 1.0}, seconds=0.5)
 
 
-def printed(terminal: bool, tokens: list[Token]) -> str:
+def printed(terminal: bool, tokens: list[Token], width: int = 60) -> str:
     out = io.StringIO()
     system = "truecolor" if terminal else None
-    console = Console(file=out, force_terminal=terminal, color_system=system, no_color=False, width=60)
+    console = Console(file=out, force_terminal=terminal, color_system=system, no_color=False, width=width)
     watcher = Terminal(["warm", "short"], console)
     watcher.expect({"warm": 0.9, "short": 1.0})
     for token in tokens:
@@ -54,3 +54,32 @@ def test_brackets_are_text_and_not_markup() -> None:
 def test_a_long_answer_is_not_broken_into_lines() -> None:
     words = [Token(3, " word", -0.1, {}, {}) for _ in range(40)]
     assert printed(False, words).startswith(" word" * 40 + "\n")
+
+
+def flowing(pieces: list[str], width: int) -> str:
+    """What a terminal is given of an answer that comes in these pieces, in no colour."""
+    tokens = [Token(3, piece, -0.1, {}, {}) for piece in pieces]
+    return printed(True, tokens, width).split("\n\n", 1)[1].split("\x1b[2m", 1)[0].rstrip("\n")
+
+
+def test_a_word_that_does_not_fit_moves_to_the_next_line_whole() -> None:
+    assert flowing(["Best of", " a", "ll", " this"], width=9) == "Best of a\x1b[1D\x1b[0K\nall this"
+    assert flowing(["Best of", " all"], width=9) == "Best of \nall"
+    assert flowing(["Best of all this"], width=9) == "Best of \nall this"
+
+
+def test_a_space_at_the_edge_ends_the_line() -> None:
+    assert flowing(["Best of", " all"], width=7) == "Best of\nall"
+    assert flowing(["one\ntwo", " six"], width=4) == "one\ntwo\nsix"
+
+
+def test_a_word_that_no_line_holds_stays_where_it_is() -> None:
+    assert flowing(["see ", "https", "://long"], width=9) == "see https://long"
+
+
+def test_lines_of_our_own_are_broken_at_spaces() -> None:
+    out = io.StringIO()
+    Terminal(["warm"], Console(file=out, force_terminal=True, color_system=None, width=20)).note(
+        "led bravely and kindly on"
+    )
+    assert out.getvalue() == "led bravely and \nkindly on\n"

@@ -1,6 +1,7 @@
 import pytest
 
-from interface.wish import parsed_weights, wish
+from interface.wish import instead, parsed_weights, wish
+from pcm.preference import Preference
 from pcm.users.profile import Profile
 
 
@@ -23,11 +24,19 @@ def test_weights_that_are_no_names_with_numbers_are_refused(text: str) -> None:
 def test_a_user_s_profile_is_the_wish(tmp_path, monkeypatch):
     monkeypatch.setenv("MEDLEY_USERS", str(tmp_path))
     Profile("ada", weights={"friendly": -0.5}).save()
-    assert wish(None, None, "ada").weights == {"friendly": -0.5}
-    with pytest.raises(ValueError, match="give --user, or --preference and --weights, not both"):
-        wish("be warm", None, "ada")
+    profile = Preference(weights={"friendly": -0.5})
+    assert wish(None, None, "ada") == Preference(usual=profile)
+    assert wish("be brief", "expert=1", "ada") == Preference("be brief", {"expert": 1.0}, profile)
     with pytest.raises(FileNotFoundError, match=r"got 'eve' without .* \(there: ada\)"):
         wish(None, None, "eve")
+
+
+def test_another_wish_leaves_what_is_usual():
+    profile = Preference(weights={"friendly": -0.5})
+    assert instead(Preference("be brief"), None) == Preference("be brief")
+    assert instead(Preference("be brief"), Preference("be long", usual=profile)) == Preference(
+        "be brief", usual=profile
+    )
 
 
 def test_a_profile_that_is_sure_of_nothing_is_told_of(tmp_path, monkeypatch):

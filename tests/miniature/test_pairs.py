@@ -3,7 +3,10 @@
 import random
 
 import pytest
+import torch
+from tiny_bundle import tiny_base, tiny_tokenizer
 
+from experts.miniature import pairs
 from experts.miniature.corpus import Prompt, prompts
 from experts.miniature.grammar import Speaker, Style
 from experts.miniature.judge import Verdict, judge
@@ -92,6 +95,22 @@ def test_the_annotator_mostly_chooses_the_better_answer():
 def test_an_annotator_is_not_asked_about_what_nobody_knows(tmp_path):
     with pytest.raises(ValueError, match="must know what to compare, got loud"):
         make_pairs(tmp_path / "base", tmp_path, names="friendly, loud, excited")
+
+
+def test_a_base_in_half_precision_answers_in_full(tmp_path, monkeypatch):
+    """A shipped base is stored in bfloat16, in which many processors are some ten times as slow."""
+    tokenizer = tiny_tokenizer(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    tiny_base(tokenizer).bfloat16().save_pretrained(tmp_path)
+    asked = []
+
+    def pool(model, *_, **__):
+        asked.append(model.dtype)
+        return [[OTHERS[0], OTHERS[1]]]
+
+    monkeypatch.setattr(pairs, "answer_pool", pool)
+    make_pairs(tmp_path, tmp_path / "pairs", names="quality", count=2, held_out=1, questions=1)
+    assert asked == [torch.float32, torch.float32]
 
 
 class Template:

@@ -31,6 +31,17 @@ def test_drawn_preferences_ask_for_at_most_one_pole_of_an_axis():
     assert asked.float().mean(0).min() > 0.3  # every pole has its turn
 
 
+def test_intensities_are_whole_or_free_or_shares_of_which_the_largest_is_whole():
+    generator = torch.Generator().manual_seed(0)
+    assert torch.equal(Preferences(DIMENSIONS, plain=1.0).intensities(3, generator), torch.ones(3))
+    drawn = torch.stack([Preferences(DIMENSIONS, plain=0.0).intensities(3, generator) for _ in range(400)])
+    shares = drawn.amax(-1) == 1.0
+    assert float(shares.float().mean()) == pytest.approx(0.5, abs=0.08)
+    assert float(drawn[shares].min()) == pytest.approx(0.05)
+    assert float(drawn[~shares].min()) > 0.1
+    assert float(drawn[~shares].amax(-1).mean()) == pytest.approx(0.1 + 0.9 * 3 / 4, abs=0.05)  # of three free ones
+
+
 def test_full_combinations_come_round():
     preferences = Preferences(DIMENSIONS)
     first = {tuple(preferences.combination(number).tolist()) for number in range(4)}

@@ -24,10 +24,14 @@ class Gradients(Callback):
         self.steps += 1
 
 
-def gradients(mixture: Mixture, folder: Path, processes: int, pairs: int, objective: str) -> list[list[torch.Tensor]]:
+def gradients(
+    mixture: Mixture, folder: Path, processes: int, pairs: int, objective: str, against: str
+) -> list[list[torch.Tensor]]:
     """Those of four steps of the first process."""
     data = data_in(folder, pairs, 1)
     module = training(mixture, minibatches=1, objective=objective)
+    if against == "uniform":
+        module.references = None
     with warnings.catch_warnings(action="ignore"):
         trainer = quiet_trainer(
             devices=processes,
@@ -42,10 +46,10 @@ def gradients(mixture: Mixture, folder: Path, processes: int, pairs: int, object
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("objective", ["rebel", "ppo"])
-def test_two_processes_have_the_gradients_of_one_with_twice_the_pairs(mixture, tmp_path, objective):
-    one = gradients(mixture, tmp_path / "one", 1, 4, objective)
-    two = gradients(mixture, tmp_path / "two", 2, 2, objective)
+@pytest.mark.parametrize(("objective", "against"), [("rebel", "base"), ("ppo", "base"), ("rebel", "uniform")])
+def test_two_processes_have_the_gradients_of_one_with_twice_the_pairs(mixture, tmp_path, objective, against):
+    one = gradients(mixture, tmp_path / "one", 1, 4, objective, against)
+    two = gradients(mixture, tmp_path / "two", 2, 2, objective, against)
     for step in range(4):
         torch.testing.assert_close(two[step], one[step], atol=1e-9, rtol=1e-6)
     other = [torch.load(tmp_path / "two" / f"1-{step}.pt") for step in range(4)]

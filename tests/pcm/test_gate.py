@@ -56,8 +56,12 @@ def test_a_gate_that_is_always_open_answers_like_the_mixture(mixture: Mixture):
         torch.testing.assert_close(one, other)
 
 
-def test_what_is_mixed_after_a_gap_is_what_the_mixture_says_there_and_the_base_speaks_in_between(mixture: Mixture):
-    """The experts catch up in one pass, and every step is as if they had read all along."""
+@pytest.mark.parametrize("prefill_tokens", [16384, 16, 1])
+def test_what_is_mixed_after_a_gap_is_what_the_mixture_says_there_and_the_base_speaks_in_between(
+    mixture: Mixture, prefill_tokens: int
+):
+    """The experts catch up, in one pass or a few, and every step is as if they had read all along."""
+    mixture.prefill_tokens = prefill_tokens
     opens = torch.tensor([[0, 0, 1, 0, 1, 1, 0], [0, 1, 0, 0, 0, 1, 0], [0, 0, 0, 0, 0, 0, 1]])
     tokens, logprobs, weights = answered(mixture, opens)
     ids, mask = mixture.encode(CONVERSATIONS)
@@ -209,6 +213,22 @@ def test_without_its_controller_a_mixture_has_no_gate_either_and_its_bundle_can_
     assert (mixture.uniform().gate, mixture.uniform().budget) == (None, 1.0)
     mixture.uniform().save(tmp_path / "uniform", {})
     assert Mixture.load(tmp_path / "uniform").pcm is None
+
+
+def test_a_gate_of_the_uniform_mixture_is_kept_without_any_controller(tmp_path: Path):
+    """A bundle that `python -m pcm.gate` could write and nobody could read."""
+    mixture = tiny_mixture(tmp_path)
+    mixture.pcm, mixture.gate = None, Gate(32)
+    mixture.save(tmp_path / "uniform", {})
+    kept = Mixture.load(tmp_path / "uniform", budget=0.5)
+    assert kept.pcm is None
+    assert kept.gate is not None
+
+
+@pytest.mark.parametrize("counts", [(0, 4), (4, 0)])
+def test_a_gate_is_fitted_to_answers(tmp_path: Path, counts: tuple[int, int]):
+    with pytest.raises(ValueError, match="answers and validation_answers must be at least 1, got"):
+        train_gate(tmp_path, tmp_path, tmp_path, answers=counts[0], validation_answers=counts[1])
 
 
 def test_the_command_gives_a_bundle_a_gate_and_keeps_the_rest(tiny_bundle: Path, tmp_path: Path):

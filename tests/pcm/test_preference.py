@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 
 from decoding.dimension import Dimension
 from pcm.intensity.curves import Intensities
-from pcm.preference import Preference, PreferenceReader, asked_for, asked_weights
+from pcm.preference import Preference, PreferenceReader, asked_for, asked_weights, require_reader
 
 NAMES = ["friendly", "unfriendly", "concise"]
 OPPOSITES = ["unfriendly", "friendly", None]
@@ -69,13 +69,39 @@ def test_a_zero_silences_what_the_words_ask_for(reader):
 
 
 def test_beside_numbers_a_text_that_asks_for_nothing_known_asks_for_nothing(reader):
-    with pytest.warns(UserWarning, match="the weights alone are followed"):
+    with pytest.warns(UserWarning, match="only what else is asked for is followed"):
         heard = asked_for(Preference("hello", {"concise": 0.5}), DIMENSIONS, hears(reader, 0, 0, 0), Intensities())
     assert heard.tolist() == [0.0, 0.0, 0.5]
 
 
+USUAL = Preference(weights={"unfriendly": 1.0, "concise": 0.5})
+
+
+def asked_beside_the_usual(reader: PreferenceReader, *said: object) -> list[float]:
+    return asked_for(Preference(*said, usual=USUAL), DIMENSIONS, reader, Intensities()).tolist()  # type: ignore[arg-type]
+
+
+def test_what_is_usual_is_heard_on_the_axes_that_nothing_else_speaks_of(reader):
+    assert asked_beside_the_usual(reader) == [0.0, 1.0, 0.5]
+    assert asked_beside_the_usual(reader, None, {"friendly": 0.25}) == [0.25, 0.0, 0.5]
+    assert asked_beside_the_usual(reader, None, {"friendly": 0.0}) == [0.0, 0.0, 0.5]
+    assert asked_beside_the_usual(hears(reader, 0.75, 0.0, 0.0), "be warm") == [0.75, 0.0, 0.5]
+    with pytest.raises(ValueError, match="at least one weight must differ from zero"):
+        asked_beside_the_usual(reader, None, {"friendly": 0.0, "concise": 0.0})
+
+
+def test_beside_what_is_usual_a_text_that_asks_for_nothing_known_asks_for_nothing(reader):
+    with pytest.warns(UserWarning, match="only what else is asked for is followed"):
+        assert asked_beside_the_usual(hears(reader, 0, 0, 0), "hello") == [0.0, 1.0, 0.5]
+
+
+def test_usual_words_need_a_reader_too():
+    with pytest.raises(ValueError, match="needs a reader"):
+        require_reader(Preference(weights={"concise": 1.0}, usual=Preference("be warm")), None)
+
+
 def test_a_preference_must_say_something():
-    with pytest.raises(ValueError, match="text or weights, got neither"):
+    with pytest.raises(ValueError, match="a text, weights or what is usual, got none"):
         Preference()
 
 

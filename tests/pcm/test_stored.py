@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 import torch
 from test_training import ASKED, PROMPTS, StopAfter, batch, fit, training
 
@@ -76,3 +77,20 @@ def test_a_second_training_learns_the_same_without_drawing(mixture, tmp_path, mo
         assert len(list((tmp_path / "pairs").iterdir())) == 2  # an iteration each
         monkeypatch.setattr(ControllerTraining, "pair_generators", None)  # without them nothing is drawn
     assert all(torch.equal(value, trained[1][name]) for name, value in trained[0].items())
+
+
+@pytest.mark.parametrize("measured_against", ["base", "uniform"])
+def test_what_stored_pairs_are_measured_against_is_stored_too(mixture, tmp_path, monkeypatch, measured_against):
+    """Else a training from stored pairs draws a response to each prompt in every iteration."""
+    module = training(mixture, stored=StoredPairs(tmp_path, "the tiny one"))
+    if measured_against == "uniform":
+        module.references = None
+    beaten, drawn = module.beaten(batch()), module.pairs(batch(), module.frozen.prompts(batch(), times=2))
+    monkeypatch.setattr(mixture, "rollout", None)  # without it nothing is drawn
+    assert torch.equal(module.beaten(batch()), beaten)
+    assert torch.equal(module.pairs(batch(), module.frozen.prompts(batch(), times=2)).scores, drawn.scores)
+    assert len(list(tmp_path.iterdir())) == (2 if measured_against == "uniform" else 1)
+    module.stored = None
+    if measured_against == "uniform":
+        with pytest.raises(TypeError):
+            module.beaten(batch())

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -241,6 +242,18 @@ def test_responses_can_be_measured_against_what_the_uniform_mixture_answers_to_t
     scores = module.frozen.scores(batch(), drawn)
     assert torch.equal(beaten, scores)
     torch.testing.assert_close(module.judge(batch(), scores, beaten).double(), ASKED.sum(-1) / 4)  # half of half of it
+
+
+def test_processes_are_measured_together_against_what_one_process_would_draw(mixture):
+    module = training(mixture)
+    module.references = None
+    whole = Batch(0, PROMPTS * 2, ASKED.repeat(2, 1), [None] * 6)
+    expected = module.beaten(whole, together=True)
+    assert not torch.equal(expected[:3], expected[3:])
+    for rank in range(2):
+        module._trainer = SimpleNamespace(global_rank=rank, world_size=2)
+        torch.testing.assert_close(module.beaten(batch(), together=True), expected[3 * rank :][:3])
+        assert torch.equal(module.beaten(batch()), expected[:3])  # in validation each has everything
 
 
 def test_a_policy_at_a_temperature_is_mixed_first_and_tempered_after(mixture):

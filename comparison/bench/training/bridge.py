@@ -23,7 +23,7 @@ def classifier(base: Path, adapter: Path) -> PreTrainedModel:
         base: Folder of the model that the adapter was trained on.
         adapter: PEFT folder whose head reads the last state.
     """
-    model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1)
+    model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1, dtype=torch.float32)
     frozen = PeftModel.from_pretrained(model, adapter)
     merged: PreTrainedModel = frozen.merge_and_unload()
     return merged
@@ -72,7 +72,7 @@ def value_model(base: Path, lora: Mapping[str, Any]) -> PreTrainedModel:
         base: Folder of the policy's base.
         lora: Arguments of PEFT's `LoraConfig`.
     """
-    model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1)
+    model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1, dtype=torch.float32)
     inject_adapter_in_model(LoraConfig(**lora), model.base_model)  # below the head, as the policy's; freezes the rest
     nn.init.zeros_(model.get_submodule("score").get_parameter("weight"))
     return model

@@ -21,6 +21,11 @@ def sheets(report: Report) -> Iterator[Sheet]:
         yield claims_sheet(report)
 
 
+def figures(report: Report) -> str:
+    """Gives all tables in Markdown."""
+    return "\n".join(sheet.markdown() for sheet in sheets(report))
+
+
 def timing_sheet(report: Report) -> Sheet:
     """Gives one line for each way."""
     settings = report["settings"]

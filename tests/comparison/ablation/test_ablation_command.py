@@ -64,7 +64,7 @@ def report() -> dict[str, Any]:
     estimate = {"mean": 0.5, "low": 0.4, "high": 0.6}
     found = {
         name: {
-            **dict.fromkeys(("utility", "quality", "minus_first"), estimate),
+            **dict.fromkeys(("utility", "quality", "own_gain", "minus_first"), estimate),
             "gain": {"mean": gain, "low": gain - 0.1, "high": gain + 0.1},
             "kept": None,
             "members": [0.5],

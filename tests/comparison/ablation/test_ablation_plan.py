@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from comparison.ablation.plan import SEEDS, moved, overridden, plan
+from comparison.ablation.plan import SEEDS, Run, moved, overridden, plan
 
 TRAINING = {
     "seed_everything": 7,
@@ -73,6 +73,53 @@ def test_whatever_is_set_otherwise_has_a_folder_of_its_own(training, tmp_path):
     assert plain != folder(**{"model.beta": 0.1})
     Path(training["model"]["bundle"], "bundle.json").write_text(json.dumps({"other": "experts"}))
     assert plain != folder()
+
+
+def test_prompts_and_judges_that_have_changed_are_trained_with_anew(training, tmp_path, monkeypatch):
+    (tmp_path / "judges" / "warm").mkdir(parents=True)
+    read = {
+        "model.rewards": {"warm": str(tmp_path / "judges" / "warm"), "brief": "judge_of_a_test:brevity"},
+        "data.train": str(tmp_path / "train.jsonl"),
+        "model.references": str(tmp_path / "kept.safetensors"),
+    }
+    files = [
+        tmp_path / "train.jsonl",
+        tmp_path / "judges" / "warm" / "model.safetensors",
+        tmp_path / "judge_of_a_test.py",
+    ]
+    for file in files:
+        file.write_text("before")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def folder() -> str:
+        return plan(training, {"default": {}}, {}, read, tmp_path)[0].folder.name
+
+    found = [folder()]
+    for file in files:
+        file.write_text("after")
+        found.append(folder())
+    assert len(set(found)) == 4
+    (tmp_path / "kept.safetensors").write_text("what the trainings themselves leave")
+    assert folder() == found[-1]
+
+
+def test_experts_that_are_in_no_bundle_yet_are_trained_for_too(training, tmp_path):
+    adapter = tmp_path / "adapters" / "warm" / "adapter_model.safetensors"
+    adapter.parent.mkdir(parents=True)
+    adapter.write_text("before")
+    own = {
+        "base": "owner/name@main",
+        "experts": {"warm": str(adapter.parent)},
+        "descriptions": {"warm": "The answer is warm. " * 400},
+    }
+
+    def run() -> Run:
+        return plan(training, {"default": {}}, {}, {"model.bundle": own}, tmp_path)[0]
+
+    before = run()
+    assert before.config["model"]["bundle"] == own
+    adapter.write_text("after")
+    assert run().folder != before.folder
 
 
 def test_a_run_begins_anew_or_goes_on_from_its_last_checkpoint(training, tmp_path):

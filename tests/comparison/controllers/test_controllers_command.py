@@ -60,6 +60,18 @@ def test_each_member_answers_with_its_own_controller_over_one_bank(tiny_bundle: 
     assert not any(torch.equal(*pair) for pair in pairs)
 
 
+def test_each_rule_has_its_own_uniform_mixture_and_one_rule_has_one(tiny_bundle: Path, tmp_path: Path):
+    replace(Mixture.load(tiny_bundle), rule="probability").save(tmp_path / "published", {})
+    folders = {"ours/1": str(tiny_bundle), "ours/2": str(tiny_bundle), "published": str(tmp_path / "published")}
+    uniform = Family.read(folders).uniform()
+    assert {name: (method.name, method.mixture.rule) for name, method in uniform.items()} == {
+        "ours/1": ("fixed-uniform", "anchored"),
+        "ours/2": ("fixed-uniform", "anchored"),
+        "published": ("fixed-probability", "probability"),
+    }
+    assert all(method.mixture.pcm is None for method in uniform.values())
+
+
 def test_bundles_of_other_experts_and_without_a_controller_are_refused(tiny_bundle: Path, tmp_path: Path):
     mixture = Mixture.load(tiny_bundle)
     replace(mixture, pcm=None).save(tmp_path / "uniform", {})

@@ -42,6 +42,12 @@ def test_trl_pays_what_our_reward_models_say(world):
     torch.testing.assert_close(marks, wanted, rtol=1e-4, atol=1e-4)
 
 
+def test_trl_computes_in_full_precision_as_we_do_whatever_the_base_is_stored_in(world, tmp_path):
+    AutoModelForCausalLM.from_pretrained(world / "base", dtype=torch.bfloat16).save_pretrained(tmp_path)
+    models = [classifier(tmp_path, world / "rewards" / "friendly"), value_model(tmp_path, LORA)]
+    assert {parameter.dtype for model in models for parameter in model.parameters()} == {torch.float32}
+
+
 def test_a_reward_model_stays_as_it_is(world):
     model = Composite([classifier(world / "base", world / "rewards" / "friendly")], [1.0])
     assert not [name for name, parameter in model.named_parameters() if parameter.requires_grad]

@@ -40,6 +40,18 @@ def test_the_configurations_of_the_page_parse(tmp_path):
     assert kind_of(yaml.safe_load(YAML[1])["rewards"]["brief"]) == "function"
 
 
+def test_the_readme_shows_a_dimension_of_ones_own_in_one_configuration(tmp_path):
+    readme = (ROOT / "README.md").read_text("utf-8")
+    (block,) = re.findall(r"`polite.yaml`:\n\n```yaml\n(.*?)^```", readme, flags=re.DOTALL | re.MULTILINE)
+    (tmp_path / "polite.yaml").write_text(block)
+    shown = command_parser().parse_args(["--config", str(tmp_path / "polite.yaml")])
+    whole = yaml.safe_load(YAML[0])
+    assert [str(shown[name]) for name in ("base", "rewards", "prompts", "output")] == [
+        whole[name] for name in ("base", "rewards", "prompts", "output")
+    ]
+    assert shown.exam.quality_weight == whole["exam"]["quality_weight"]
+
+
 @pytest.mark.slow
 def test_a_dimension_of_ones_own_is_trained_by_the_commands_of_the_page(tmp_path):
     tiny_base().float().save_pretrained(tmp_path / "models" / "base")

@@ -1,9 +1,10 @@
 """How often a mixture's reader understands exactly what was asked for in words it was never trained on.
 
-Held-out phrasings combine training words anew. So do development ones, but the reader was made with a look at its
-errors on them, so their figures flatter it. Unseen ones use words that no training phrasing has. All are read alone
-(every phrasing in every frame) and combined (one pole of each axis). Knows texts with what they ask for and the reader,
-no experts and no answers.
+Held-out phrasings combine anew the words of those that the base was trained on. So do development ones, but the reader
+was made with a look at its errors on them, so their figures flatter it. Unseen ones use words that the base met in no
+phrasing. Of none of the held-out and unseen ones has the reader learned a text with more than half its words. All are
+read alone (every phrasing in every frame) and combined (one pole of each axis). Knows texts with what they ask for and
+the reader, no experts and no answers.
 """
 
 import random

@@ -48,7 +48,7 @@ def assemble(
     rewards: Path | None = None,
     controller: Path | None = None,
     rule: str = "anchored",
-    steps: int = 1500,
+    steps: int = 3000,
     seed: int = 0,
 ) -> None:
     """Write a bundle without a controller, or with one that was trained beside other experts.
@@ -72,7 +72,8 @@ def assemble(
     tokenizer = AutoTokenizer.from_pretrained(base)
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     bank = ExpertBank.load(model, {dimension.name: experts / dimension.name for dimension in known})
-    reader = read_reader(tokenizer, known, preferences, seed=seed, steps=steps)
+    words = model.get_input_embeddings().weight
+    reader = read_reader(tokenizer, known, preferences, words, seed=seed, steps=steps)
     provenance = {"reader": {"steps": steps, "seed": seed}}
     mixture = Mixture(bank, tokenizer, known, rule, None, reader)
     if controller is not None:

@@ -22,6 +22,8 @@ from pcm.intensity.curves import Intensities
 
 LONGEST_TEXT = 512
 """Tokens of a preference text that are read; what follows is cut off."""
+APART = (1, 2, 4)
+"""How far apart each layer of the encoder takes its three tokens: together they reach seven to either side."""
 
 
 @dataclass(frozen=True)
@@ -133,10 +135,10 @@ def require_reader(preference: Preference, reader: "PreferenceReader | None") ->
 class PreferenceReader(nn.Module):
     """Reads from a text which dimensions it asks for; each dimension is known only by its name and description.
 
-    One encoder (token embedding, two width-3 convolutions) reads texts and descriptions alike. The description asks
-    every place of the text for evidence; a soft maximum over the places decides, so one phrase among others is enough.
-    Beside it stands how well the description's own words occur in the text, so that a dimension nobody trained on is
-    heard when it is asked for in the words that describe it.
+    Token embeddings and convolutions of growing reach give every place of a text a state in its context. A description,
+    as the words it is made of, asks every place for evidence; a soft maximum over the places decides, so one phrase
+    among others is enough. Beside it stands how well the description's own words occur in the text, so that a dimension
+    nobody trained on is heard when it is asked for in the words that describe it.
 
     Args:
         tokenizer: gives the token ids; not saved with the reader.
@@ -147,25 +149,32 @@ class PreferenceReader(nn.Module):
             constructions it was not seen in.
     """
 
+    common: Tensor
     temperature: Tensor
 
     def __init__(
         self,
         tokenizer: PreTrainedTokenizerBase,
         dimensions: Sequence[Dimension],
-        width: int = 48,
-        dropout: float = 0.1,
-        context_dropout: float = 0.3,
+        width: int = 64,
+        dropout: float = 0.05,
+        context_dropout: float = 0.1,
     ) -> None:
         super().__init__()
         self.tokenizer, self.dimensions = tokenizer, tuple(dimensions)
         self.width, self.dropout, self.context_dropout = width, dropout, context_dropout
         self.embedding = nn.Embedding(len(tokenizer), width)
-        self.near = nn.Conv1d(width, width, kernel_size=3, padding=1)
-        self.far = nn.Conv1d(width, width, kernel_size=3, padding=1)
+        self.layers = nn.ModuleList(
+            nn.Conv1d(width, width, kernel_size=3, padding=apart, dilation=apart) for apart in APART
+        )
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in APART)
+        self.last_norm = nn.LayerNorm(width)
         self.key = nn.Linear(width, width)
         self.query = nn.Linear(width, width)
         self.importance = nn.Linear(width, 1)
+        nn.init.constant_(self.importance.bias, -2.0)  # few words of a description are worth a quotation
+        self.doubt = nn.Parameter(torch.tensor(4.0))
+        self.register_buffer("common", torch.zeros(width))
         self.register_buffer("temperature", torch.ones(()))
 
     def forward(self, texts: Tensor, text_mask: Tensor, descriptions: Tensor, description_mask: Tensor) -> Tensor:
@@ -182,26 +191,52 @@ class PreferenceReader(nn.Module):
     def heard(self, embedded: Tensor, text_mask: Tensor, descriptions: Tensor, description_mask: Tensor) -> Tensor:
         """Gives what `forward` gives for texts of embeddings (B, L, W), which need not be any word's."""
         words, states = self.encode(embedded, text_mask)  # (B, L, W) twice
-        described_words, described_states = self.encode(self.embedding(descriptions), description_mask)  # (K, M, W)
-        counts = description_mask.sum(-1, keepdim=True).clamp_min(1)
-        queries = self.query(described_states.sum(-2) / counts)  # (K, W)
+        described = self.embedding(descriptions) * description_mask.unsqueeze(-1)  # (K, M, W)
+        queries = self.query(self.gist(described, description_mask) - self.common)  # (K, W)
         evidence = (functional.gelu(self.key(states)) @ queries.T).mT  # (B, K, L)
         found = evidence.masked_fill(text_mask.unsqueeze(1) == 0, -1e4).logsumexp(-1)  # (B, K)
-        importance = functional.softplus(self.importance(described_words)) * description_mask.unsqueeze(-1)
-        return found + quotation(words, text_mask, described_words, importance)
+        importance = functional.softplus(self.importance(described)) * description_mask.unsqueeze(-1)
+        return found + quotation(words, text_mask, described, importance) - self.doubt
+
+    def gist(self, described: Tensor, mask: Tensor) -> Tensor:
+        """Gives what each description says in all, from its words (K, M, W), as long as one word (K, W).
+
+        No gradient goes to the words: queries that moved with every text would have to be learned again and again.
+        """
+        return described.detach().sum(-2) / mask.sum(-1, keepdim=True).clamp_min(1).sqrt()
+
+    @torch.no_grad()
+    def note_common(self) -> None:
+        """Notes what the descriptions of its dimensions have in common: each is asked for by what sets it apart."""
+        tokens, mask = self.tokenize([describe(dimension) for dimension in self.dimensions])
+        self.common.copy_(self.gist(self.embedding(tokens) * mask.unsqueeze(-1), mask).mean(0))
 
     def encode(self, embedded: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Gives each token's embedding and its state in context, both (N, L, W), zero where the mask is."""
+        """Gives each token's embedding and its state in context, both (B, L, W), zero where the mask is."""
         counts = mask.unsqueeze(-1).to(self.embedding.weight.dtype)
         words = functional.dropout(embedded, self.dropout, self.training) * counts
-        states = words + functional.gelu(self.near(self.overheard(words).mT)).mT * counts
-        return words, (states + functional.gelu(self.far(self.overheard(states).mT)).mT) * counts
+        states = words
+        for layer, norm in zip(self.layers, self.norms, strict=True):
+            states = states + functional.gelu(layer(self.overheard(norm(states) * counts).mT)).mT * counts
+        return words, self.last_norm(states) * counts
 
     def overheard(self, states: Tensor) -> Tensor:
-        """Gives the states (N, L, W) as neighbours see them: in training, some tokens say nothing to theirs."""
+        """Gives the states (B, L, W) as neighbours see them: in training, some tokens say nothing to theirs."""
         if not self.training:
             return states
         return states * (torch.rand_like(states[..., :1]) >= self.context_dropout)
+
+    @torch.no_grad()
+    def start_from(self, embeddings: Tensor) -> None:
+        """Begins with what a language model knows of the words: its embeddings (V, H) along their main directions.
+
+        Each is made as long as one that is drawn. Where the reader is wider than they are, the rest stays as it was.
+        """
+        known = embeddings[: len(self.tokenizer)].float()
+        known = known - known.mean(0)  # (V, H)
+        directions = torch.linalg.eigh(known.T @ known).eigenvectors.flip(-1)  # (H, H), the longest first
+        projected = functional.normalize(known @ directions[:, : self.width], dim=-1)
+        self.embedding.weight[:, : projected.shape[1]] = projected * math.sqrt(projected.shape[1])
 
     @torch.no_grad()
     def probabilities(self, texts: Sequence[str]) -> Tensor:
@@ -238,12 +273,12 @@ class PreferenceReader(nn.Module):
         return padded([token_ids(self.tokenizer, text) for text in texts], self.embedding.weight.device)
 
     def save(self, folder: str | Path) -> None:
-        """Writes `config.json` and `model.safetensors`; tokenizer and dimensions are the bundle's to keep."""
+        """Writes `config.json` and, in bfloat16, `model.safetensors`; the bundle keeps tokenizer and dimensions."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         config = {"width": self.width, "dropout": self.dropout, "context_dropout": self.context_dropout}
         (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
-        state = {name: value.detach().contiguous().cpu() for name, value in self.state_dict().items()}
+        state = {name: value.detach().bfloat16().contiguous().cpu() for name, value in self.state_dict().items()}
         save_file(state, folder / "model.safetensors")
 
     @classmethod

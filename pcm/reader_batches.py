@@ -9,8 +9,8 @@ described by words drawn at random, asked for only where a text quotes that desc
 """
 
 import random
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,12 +21,16 @@ from decoding.dimension import Dimension
 from pcm.preference import describe, padded, token_ids
 
 NEGATIONS = ("not", "not", "no", "never", "without", "nothing", "do not")
-TURNING = frozenset({"not", "no", "never", "nothing", "without", "avoid", "skip", "too", "less", "neither", "nor"})
+DENYING = frozenset({"not", "no", "never", "nothing", "without", "neither", "nor", "don't", "dont", "unless"})
+TURNING = DENYING | {"avoid", "skip", "stop", "spare", "refrain", "hate", "too", "enough", "less", "more", "few"}
+TURNING |= {"anything", "instead", "rather", "than"}
 """Words that turn what they stand beside: never put in at random, never left out."""
 OWN = 4
 """Tokens that an invented dimension is asked for by."""
+SORTED = 8
+"""Batches whose texts are drawn together and dealt out by length."""
 JOINERS = (",", ";", ".", "and", "also", "but")
-LONGEST_PHRASE = 6
+LONGEST_PHRASE = 4
 """Words: what is longer has a sentence around it, which "not" does not turn."""
 
 
@@ -80,19 +84,18 @@ class Batches:
         self.deniable = [place for place in self.plain if self.opposites[min(self.asked[place])] is not None]
         self.carriers = carriers({place: (self.words[place], self.asked[place]) for place in self.plain})
         carrying = {bare(self.words[place][at]) for place, at in self.carriers.items()}
-        seen = {bare(word) for words, asked in zip(self.words, self.asked, strict=True) if asked for word in words}
-        self.neutral = sorted(word for word in seen - carrying - TURNING if word)
+        self.neutral = sorted(shared(zip(self.words, self.asked, strict=True)) - carrying - TURNING)
         self.omissible = frozenset(self.neutral)
         self.described = [token_ids(tokenizer, describe(dimension)) for dimension in dimensions]
         self.known_tokens: dict[str, list[int]] = {}
+        self.waiting: list[list[tuple[list[int], frozenset[int]]]] = []
 
     def draw(self) -> Batch:
         """Gives one batch: texts against the known and the invented dimensions."""
         invented = [self.invent() for _ in range(self.invented)]
         targets = torch.zeros(self.size, len(self.described) + len(invented))
         rows = []
-        for index in range(self.size):
-            row, asked = self.text()
+        for index, (row, asked) in enumerate(self.texts()):
             targets[index, list(asked)] = 1.0
             if invented and self.random.random() < 0.2:
                 chosen = self.random.randrange(len(invented))
@@ -100,6 +103,14 @@ class Batches:
                 targets[index, len(self.described) + chosen] = 1.0
             rows.append(row)
         return Batch(*padded(rows), *padded([*self.described, *invented]), targets)
+
+    def texts(self) -> list[tuple[list[int], frozenset[int]]]:
+        """Gives as many texts as a batch holds, of like lengths, so that little of it is padding."""
+        if not self.waiting:
+            drawn = sorted((self.text() for _ in range(self.size * SORTED)), key=lambda text: len(text[0]))
+            self.waiting = [drawn[start : start + self.size] for start in range(0, len(drawn), self.size)]
+            self.random.shuffle(self.waiting)
+        return self.waiting.pop()
 
     def text(self) -> tuple[list[int], frozenset[int]]:
         """Gives the tokens of one phrase, or of two joined, and what they ask for."""
@@ -112,12 +123,12 @@ class Batches:
     def phrase(self) -> tuple[list[str], frozenset[int]]:
         """Gives words and what they ask for: an example varied, one cut down, one denied, or neutral words alone."""
         kind = self.random.random()
-        if self.deniable and kind < 0.15:
+        if self.deniable and kind < 0.08:
             return self.denied(self.random.choice(self.deniable))
-        if self.plain and kind < 0.35:
+        if self.plain and kind < 0.18:
             place = self.random.choice(self.plain)
             return self.cut(place), self.asked[place]
-        if self.neutral and kind < 0.45:
+        if self.neutral and kind < 0.23:
             return self.random.choices(self.neutral, k=self.random.randint(2, 8)), frozenset()
         place = self.random.randrange(len(self.words))
         return self.varied(place), self.asked[place]
@@ -134,7 +145,7 @@ class Batches:
         words, carrier = self.words[place], self.carriers[place]
         return words[max(0, carrier - self.random.randint(0, 1)) : carrier + 1 + self.random.randint(0, 1)]
 
-    def varied(self, place: int, put_in: float = 0.3, left_out: float = 0.2) -> list[str]:
+    def varied(self, place: int, put_in: float = 0.1, left_out: float = 0.05) -> list[str]:
         """Gives an example's words with neutral ones put in and left out at random."""
         varied: list[str] = []
         for word in self.words[place]:
@@ -173,6 +184,20 @@ class Batches:
             if word not in self.known_tokens:
                 self.known_tokens[word] = token_ids(self.tokenizer, word)
         return [token for word in words for token in self.known_tokens[word]]
+
+
+def shared(phrases: Iterable[tuple[list[str], frozenset[int]]]) -> set[str]:
+    """Gives the words of which no dimension has more than half: they say little about what is asked for.
+
+    Args:
+        phrases: words and what they ask for; those that ask for several dimensions or for none are passed over.
+    """
+    uses: dict[str, Counter[int]] = defaultdict(Counter)
+    for words, asked in phrases:
+        if len(asked) == 1:
+            for word in {bare(word) for word in words} - {""}:
+                uses[word][min(asked)] += 1
+    return {word for word, counts in uses.items() if max(counts.values()) <= counts.total() / 2}
 
 
 def carriers(phrases: Mapping[int, tuple[list[str], frozenset[int]]]) -> dict[int, int]:

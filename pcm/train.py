@@ -153,7 +153,8 @@ def uniform_mixture(bundle: str | Own, rule: str) -> Mixture:
         return mixture
     mixture = Mixture.of(bundle.base, bundle.experts, dimensions=bundle.dimensions, rule=rule)
     if bundle.preferences is not None:
-        mixture.reader = read_reader(mixture.tokenizer, mixture.dimensions, Path(bundle.preferences))
+        words = mixture.bank.base.get_input_embeddings().weight
+        mixture.reader = read_reader(mixture.tokenizer, mixture.dimensions, Path(bundle.preferences), words)
     return mixture
 
 

@@ -7,7 +7,7 @@ in training; development and held-out preference phrasings appear in no training
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -125,8 +125,20 @@ def preference(dimensions: Sequence[str], rng: random.Random, *, split: str = "t
     """
     if split not in PHRASINGS:
         raise ValueError(f"split must be one of {', '.join(PHRASINGS)}, got {split!r}")
-    data, key = dimension_data(), PHRASINGS[split]
-    parts = [rng.choice(data["dimensions"][name][key]) for name in rng.sample(list(dimensions), len(dimensions))]
+    phrasings = {name: entry[PHRASINGS[split]] for name, entry in dimension_data()["dimensions"].items()}
+    return worded(dimensions, phrasings, rng)
+
+
+def worded(dimensions: Sequence[str], phrasings: Mapping[str, Sequence[str]], rng: random.Random) -> Ask:
+    """A free text that asks for these dimensions in some of these phrasings, in a random order, construction and joint.
+
+    Args:
+        dimensions: Their names.
+        phrasings: Of each dimension.
+        rng: Draws the text.
+    """
+    data = dimension_data()
+    parts = [rng.choice(phrasings[name]) for name in rng.sample(list(dimensions), len(dimensions))]
     text = parts[0]
     for part in parts[1:]:
         text += rng.choice(data["joiners"]) + part

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from jsonargparse import auto_cli
 
-from experts.miniature.corpus import Ask, preference, preferred_prompts, prompts, wish
-from experts.miniature.world import dimension_data, phrases, topics
+from experts.miniature.corpus import Ask, preferred_prompts, prompts, wish, worded
+from experts.miniature.world import Wish, dimension_data, phrases, topics, wishes
 
 SMALL_TALK = (
     "hello there",
@@ -28,10 +28,29 @@ SMALL_TALK = (
 )
 
 
-def single_phrasings() -> list[Ask]:
-    """Every training phrasing alone, as people most often write."""
-    dimensions = dimension_data()["dimensions"]
-    return [Ask(text, {name: 1.0}) for name, entry in dimensions.items() for text in entry["phrasings"]]
+APART = 20
+"""Every so many-th further text is for validation alone: a reader is calibrated on words that it has not met."""
+
+
+def further(split: str) -> list[Wish]:
+    """The texts for the reader alone of `train` or of `validation`."""
+    return [one for place, one in enumerate(wishes()) if (place % APART == APART - 1) == (split == "validation")]
+
+
+def reader_phrasings(split: str) -> dict[str, list[str]]:
+    """The phrasings of each dimension that the reader learns from, or is calibrated on."""
+    dimensions = dimension_data()["dimensions"].items()
+    phrasings = {name: list(entry["phrasings"]) if split == "train" else [] for name, entry in dimensions}
+    for one in further(split):
+        if len(one.asked) == 1:
+            phrasings[one.asked[0]].append(one.text)
+    return phrasings
+
+
+def written_asks(split: str) -> list[Ask]:
+    """Every phrasing alone, as people most often write, and what was written to ask for several or for nothing."""
+    alone = [Ask(text, {name: 1.0}) for name, texts in reader_phrasings(split).items() for text in texts]
+    return alone + [Ask(one.text, dict.fromkeys(one.asked, 1.0)) for one in further(split) if len(one.asked) != 1]
 
 
 def empty_wishes(count: int, rng: random.Random) -> list[Ask]:
@@ -40,10 +59,10 @@ def empty_wishes(count: int, rng: random.Random) -> list[Ask]:
     return [Ask(rng.choice([*SMALL_TALK, question])) for question in questions]
 
 
-def preference_examples(count: int, *, seed: int) -> list[Ask]:
+def preference_examples(count: int, split: str, *, seed: int) -> list[Ask]:
     """Preferences in free text with what they ask for; one in ten asks for nothing."""
-    rng = random.Random(f"preferences {seed}")
-    combined = [preference(wish(rng), rng) for _ in range(count - count // 10)]
+    rng, phrasings = random.Random(f"preferences {seed}"), reader_phrasings(split)
+    combined = [worded(wish(rng), phrasings, rng) for _ in range(count - count // 10)]
     return combined + empty_wishes(count // 10, rng)
 
 
@@ -53,7 +72,7 @@ def write_rows(path: Path, rows: Iterable[object]) -> None:
     path.write_text("".join(json.dumps(asdict(row)) + "\n" for row in rows), encoding="utf-8")  # type: ignore[call-overload]
 
 
-def write_data(output: Path = Path("build/miniature"), *, preferences: int = 12_000, seed: int = 0) -> None:
+def write_data(output: Path = Path("build/miniature"), *, preferences: int = 3_000, seed: int = 0) -> None:
     """Write prompts of every split and preference texts of training and validation.
 
     Args:
@@ -65,9 +84,9 @@ def write_data(output: Path = Path("build/miniature"), *, preferences: int = 12_
     for split in ("train", "validation", "test"):
         write_rows(output / "prompts" / f"{split}.jsonl", prompts(split, seed=seed))
     write_rows(output / "prompts" / "preferred.jsonl", preferred_prompts("train", seed=seed))
-    examples = single_phrasings() + preference_examples(preferences, seed=seed)
-    write_rows(output / "preferences" / "train.jsonl", examples)
-    write_rows(output / "preferences" / "validation.jsonl", preference_examples(preferences // 20, seed=seed + 1))
+    for number, (split, count) in enumerate({"train": preferences, "validation": preferences // 20}.items()):
+        examples = written_asks(split) + preference_examples(count, split, seed=seed + number)
+        write_rows(output / "preferences" / f"{split}.jsonl", examples)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ know how an answer is composed from them (`grammar`) nor how one is judged (`jud
 
 from __future__ import annotations
 
+import csv
 import itertools
 import re
 from collections.abc import Mapping
@@ -87,6 +88,21 @@ class Phrases:
     next: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Wish:
+    """A text that somebody may write about how to be answered.
+
+    Attributes:
+        kind: the family of constructions it belongs to.
+        asked: names of the dimensions it asks for, none for a text that asks for nothing.
+        text: what is written.
+    """
+
+    kind: str
+    asked: tuple[str, ...]
+    text: str
+
+
 def _sentence(topic: str, register: str, text: str) -> Sentence:
     pieces = _SLOT.split(text)  # literal, friendly, unfriendly, literal, ...
     return Sentence(topic, register, tuple(pieces[::3]), tuple(zip(pieces[1::3], pieces[2::3], strict=True)))
@@ -164,6 +180,14 @@ def dimension_data() -> Mapping:
     """Axes, dimensions with descriptions and phrasings, joiners and frames, as `dimensions.yaml` holds them."""
     data: Mapping = yaml.safe_load((_DATA / "dimensions.yaml").read_text("utf-8"))
     return data
+
+
+@cache
+def wishes() -> tuple[Wish, ...]:
+    """The further texts that the reader of preferences alone learns from, as `wishes.tsv` holds them."""
+    with (_DATA / "wishes.tsv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    return tuple(Wish(row["kind"], tuple(row["asked"].split()), row["text"]) for row in rows)
 
 
 @cache

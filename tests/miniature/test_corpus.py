@@ -1,5 +1,7 @@
 """Splits that share nothing, preferences that say what they claim, an annotator who is noisy but not wrong."""
 
+import hashlib
+import json
 import random
 import re
 from itertools import islice, product
@@ -10,7 +12,7 @@ from experts.miniature import corpus
 from experts.miniature.annotator import prefers_first
 from experts.miniature.corpus import combinations, dialogues, preference, prompts, questions
 from experts.miniature.judge import Verdict, judge
-from experts.miniature.world import dimension_data, phrases, topics
+from experts.miniature.world import dimension_data, phrases, topics, wishes
 
 DIMENSIONS = dimension_data()["dimensions"]
 
@@ -63,6 +65,27 @@ def test_development_and_held_out_phrasings_are_new_constructions_of_known_words
     for text in texts(kind):
         assert words(text) <= known, text
         assert max(len(words(text) & other) for other in others) <= len(words(text)) / 2, text
+
+
+@pytest.mark.parametrize("kind", ["held_out", "unseen"])
+def test_no_further_text_of_the_reader_shares_more_than_half_the_words_of_what_it_is_measured_on(kind):
+    further = [words(wish.text) for wish in wishes()]
+    for text in texts(kind):
+        assert max(len(words(text) & other) for other in further) <= len(words(text)) / 2, text
+
+
+def test_the_further_texts_are_many_and_each_is_new():
+    said = [wish.text for wish in wishes()]
+    assert len(set(said)) == len(said) > 4000
+    assert set(said).isdisjoint(text for kind in corpus.PHRASINGS.values() for text in texts(kind))
+    assert {name for wish in wishes() for name in wish.asked} == set(DIMENSIONS)
+    assert {len(wish.asked) for wish in wishes()} == {0, 1, 2, 3}
+
+
+def test_the_base_trains_on_the_dialogues_that_the_shipped_one_was_trained_on():
+    """What is added for the reader alone must not reach the base, whose experts would have to be trained anew."""
+    drawn = json.dumps(list(islice(dialogues(), 200)))
+    assert hashlib.sha256(drawn.encode()).hexdigest().startswith("b542b8ff38d5f3e5")
 
 
 def test_no_phrasing_is_of_two_splits_or_of_two_dimensions():

@@ -151,11 +151,40 @@ def test_capitals_and_white_space_ask_for_the_same(reader):
     torch.testing.assert_close(texts[0], texts[1], atol=1e-6, rtol=0)  # the kernel's rows differ in the last bit
 
 
-def test_a_saved_reader_comes_back(reader, tokenizer, tmp_path):
+def test_a_saved_reader_comes_back_rounded_to_bfloat16(reader, tokenizer, tmp_path):
     reader.temperature.fill_(1.7)
     reader.save(tmp_path / "reader")
     loaded = PreferenceReader.load(tmp_path / "reader", tokenizer, DIMENSIONS)
+    assert not torch.equal(loaded.probabilities(["be warm"]), reader.probabilities(["be warm"]))
+    reader.bfloat16().float()
     assert torch.equal(loaded.probabilities(["be warm"]), reader.probabilities(["be warm"]))
+
+
+def test_a_reader_starts_from_what_a_language_model_knows_of_words(reader, tokenizer):
+    known = torch.randn(len(tokenizer) + 3, 20, generator=torch.Generator().manual_seed(1)) * torch.tensor(
+        [9.0] * 6 + [0.1] * 14
+    )
+    reader.start_from(known)  # narrower than the model's words, which have six main directions
+    centred = known[: len(tokenizer)] - known[: len(tokenizer)].mean(0)
+    words = reader.embedding.weight
+    torch.testing.assert_close(words.norm(dim=-1), torch.full((len(words),), 8**0.5), atol=1e-4, rtol=0)
+    alike = torch.nn.functional.cosine_similarity(centred[5], centred, dim=-1)
+    torch.testing.assert_close(torch.nn.functional.cosine_similarity(words[5], words, dim=-1), alike, atol=0.01, rtol=0)
+
+
+def test_a_reader_that_is_wider_than_the_models_words_keeps_the_rest_as_it_was_drawn(reader, tokenizer):
+    drawn = reader.embedding.weight.clone()
+    reader.start_from(torch.randn(len(tokenizer), 3))
+    assert torch.equal(reader.embedding.weight[:, 3:], drawn[:, 3:])
+    assert not torch.equal(reader.embedding.weight[:, :3], drawn[:, :3])
+
+
+def test_a_word_is_understood_by_those_up_to_seven_places_away(reader):
+    tokens, mask = torch.full((1, 20), 5), torch.ones(1, 20)
+    other = tokens.clone()
+    other[0, 0] = 6
+    states, changed = (reader.encode(reader.embedding(some), mask)[1] for some in (tokens, other))
+    assert (states != changed).any(-1)[0].nonzero().flatten().tolist() == list(range(8))
 
 
 def test_a_reader_of_another_vocabulary_is_refused(reader, tokenizer, tmp_path):

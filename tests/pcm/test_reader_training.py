@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from decoding.dimension import Dimension
 from pcm.preference import PreferenceReader
-from pcm.reader_batches import OWN, Batches, Example
+from pcm.reader_batches import OWN, SORTED, Batches, Example, shared
 from pcm.reader_training import calibrate, exact_sets, read_examples, targets_of, train_reader
 
 PHRASES = {
@@ -62,12 +62,29 @@ def test_training_depends_on_its_seed_alone_and_leaves_the_global_generator_alon
     assert not torch.equal(weights[0], weights[2])
 
 
+def test_training_starts_from_the_words_of_a_language_model(tokenizer):
+    words = torch.randn(len(tokenizer), 64, generator=torch.Generator().manual_seed(0))
+    readers = [train_reader(tokenizer, DIMENSIONS, examples(1), [], some, seed=0, steps=2) for some in (None, words)]
+    expected = readers[0]
+    expected.start_from(words)
+    torch.testing.assert_close(readers[1].embedding.weight, expected.embedding.weight, atol=0.05, rtol=0)
+
+
+def test_words_that_one_dimension_has_for_itself_are_not_neutral():
+    phrases = [(["be", "warm"], {0}), (["be", "cold"], {1}), (["be", "warm", "now,"], {0}), (["now", "both"], {0, 1})]
+    assert shared((words, frozenset(asked)) for words, asked in phrases) == set()
+    assert shared((words, frozenset(asked)) for words, asked in [*phrases, (["be", "rude", "now"], {1})]) == {
+        "be",
+        "now",
+    }
+
+
 def test_each_phrase_is_carried_by_the_word_that_others_with_its_wish_share(tokenizer):
     batches = drawn(tokenizer, [*examples(1), Example("thank you", frozenset())])
     found = {" ".join(batches.words[place]): batches.words[place][at] for place, at in batches.carriers.items()}
     assert found["a warm tone"] == found["be warm"] == "warm"
     assert found["be short"] == found["a short answer"] == "short"
-    assert batches.neutral == ["a", "answer", "be", "tone"]
+    assert batches.neutral == ["a", "be", "tone"]  # "answer" is said of one dimension alone
 
 
 def test_a_phrase_is_cut_down_to_the_word_that_carries_it(tokenizer):
@@ -110,6 +127,15 @@ def test_invented_dimensions_are_asked_for_only_where_their_words_are_quoted(tok
     for text, dimension in asked.nonzero().tolist():
         own = set(batch.descriptions[3 + dimension, :OWN].tolist())
         assert own & set(batch.texts[text].tolist())
+
+
+def test_the_texts_of_a_batch_are_of_like_lengths(tokenizer):
+    batches = drawn(tokenizer, examples(1), size=8)
+    dealt = [[len(row) for row, _ in batches.texts()] for _ in range(SORTED)]
+    assert not batches.waiting
+    dealt.sort()
+    assert all(max(shorter) <= min(longer) for shorter, longer in itertools.pairwise(dealt))
+    assert dealt[0][0] < dealt[-1][-1]
 
 
 def test_calibration_flattens_a_reader_that_is_surer_than_right(trained):

@@ -22,6 +22,8 @@ from pcm.intensity.curves import Intensities
 
 LONGEST_TEXT = 512
 """Tokens of a preference text that are read; what follows is cut off."""
+QUOTATION_MARKS = str.maketrans("", "", '"“”„«»')
+"""People put them around a wish; they ask for nothing."""
 APART = (1, 2, 4)
 """How far apart each layer of the encoder takes its three tokens: together they reach seven to either side."""
 
@@ -307,7 +309,7 @@ def describe(dimension: Dimension) -> str:
 
 def token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     """Gives the tokens of a text in lower case, each word as it stands inside a sentence; a very long text is cut."""
-    spaced = "".join(f" {word}" for word in text.lower().split())
+    spaced = "".join(f" {word}" for word in text.lower().translate(QUOTATION_MARKS).split())
     return tokenizer.encode(spaced, add_special_tokens=False)[:LONGEST_TEXT]
 
 

@@ -74,6 +74,13 @@ def test_beside_numbers_a_text_that_asks_for_nothing_known_asks_for_nothing(read
     assert heard.tolist() == [0.0, 0.0, 0.5]
 
 
+def test_quotation_marks_around_a_wish_change_nothing(reader):
+    plain, *quoted = reader.probabilities(
+        ["be warm, don't be rude", '"be warm, don\'t be rude"', "“be warm”, don't be rude"]
+    )
+    assert all(torch.equal(plain, other) for other in quoted)
+
+
 USUAL = Preference(weights={"unfriendly": 1.0, "concise": 0.5})
 
 

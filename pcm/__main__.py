@@ -72,8 +72,8 @@ def assemble(
     tokenizer = AutoTokenizer.from_pretrained(base)
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     bank = ExpertBank.load(model, {dimension.name: experts / dimension.name for dimension in known})
-    words = model.get_input_embeddings().weight
-    reader = read_reader(tokenizer, known, preferences, words, seed=seed, steps=steps)
+    words = model.get_input_embeddings().get_parameter("weight")
+    reader = read_reader(tokenizer, known, preferences, embeddings=words, seed=seed, steps=steps)
     provenance = {"reader": {"steps": steps, "seed": seed}}
     mixture = Mixture(bank, tokenizer, known, rule, None, reader)
     if controller is not None:

@@ -41,8 +41,8 @@ def read_reader(
     tokenizer: PreTrainedTokenizerBase,
     dimensions: Sequence[Dimension],
     folder: Path,
-    embeddings: Tensor | None = None,
     *,
+    embeddings: Tensor | None = None,
     seed: int = 0,
     steps: int = 3000,
 ) -> PreferenceReader:
@@ -59,12 +59,12 @@ def read_reader(
     Raises:
         ValueError: as `read_examples` and `train_reader` do.
     """
-    texts = [read_examples(folder / f"{split}.jsonl") for split in ("train", "validation")]
-    spoken = {name for split in texts for text in split for name in text.asked}
+    train, validation = (read_examples(folder / f"{split}.jsonl") for split in ("train", "validation"))
+    spoken = {name for text in (*train, *validation) for name in text.asked}
     known = [one for one in dimensions if one.name in spoken]
     if unknown := sorted(spoken - {one.name for one in known}):
         raise ValueError(f"examples must ask for {', '.join(one.name for one in dimensions)}, got {', '.join(unknown)}")
-    reader = train_reader(tokenizer, known, *texts, embeddings, seed=seed, steps=steps)
+    reader = train_reader(tokenizer, known, train, validation, embeddings=embeddings, seed=seed, steps=steps)
     reader.dimensions = tuple(dimensions)
     return reader
 
@@ -74,8 +74,8 @@ def train_reader(
     dimensions: Sequence[Dimension],
     train: Sequence[Example],
     validation: Sequence[Example],
-    embeddings: Tensor | None = None,
     *,
+    embeddings: Tensor | None = None,
     seed: int,
     steps: int = 3000,
     learning_rate: float = 1e-2,

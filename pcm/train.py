@@ -154,7 +154,7 @@ def uniform_mixture(bundle: str | Own, rule: str) -> Mixture:
     mixture = Mixture.of(bundle.base, bundle.experts, dimensions=bundle.dimensions, rule=rule)
     if bundle.preferences is not None:
         words = mixture.bank.base.get_input_embeddings().weight
-        mixture.reader = read_reader(mixture.tokenizer, mixture.dimensions, Path(bundle.preferences), words)
+        mixture.reader = read_reader(mixture.tokenizer, mixture.dimensions, Path(bundle.preferences), embeddings=words)
     return mixture
 
 

@@ -64,7 +64,9 @@ def test_training_depends_on_its_seed_alone_and_leaves_the_global_generator_alon
 
 def test_training_starts_from_the_words_of_a_language_model(tokenizer):
     words = torch.randn(len(tokenizer), 64, generator=torch.Generator().manual_seed(0))
-    readers = [train_reader(tokenizer, DIMENSIONS, examples(1), [], some, seed=0, steps=2) for some in (None, words)]
+    readers = [
+        train_reader(tokenizer, DIMENSIONS, examples(1), [], embeddings=some, seed=0, steps=2) for some in (None, words)
+    ]
     expected = readers[0]
     expected.start_from(words)
     torch.testing.assert_close(readers[1].embedding.weight, expected.embedding.weight, atol=0.05, rtol=0)

@@ -217,7 +217,7 @@ def test_texts_that_ask_for_things_teach_a_reader(tmp_path: Path, monkeypatch):
     (folder / "own.yaml").write_text(yaml.safe_dump(config))
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(folder)
-    monkeypatch.setattr("pcm.reader_training.read_reader.__kwdefaults__", {"seed": 0, "steps": 60})
+    monkeypatch.setattr("pcm.reader_training.read_reader.__kwdefaults__", {"embeddings": None, "seed": 0, "steps": 60})
     with warnings.catch_warnings(action="ignore"):
         main(["fit", "--config", "own.yaml", *SMALL, "--data.iterations=1"])
     mixture = Mixture.load(folder / "my-bundle")
@@ -228,7 +228,7 @@ def test_texts_that_ask_for_things_teach_a_reader(tmp_path: Path, monkeypatch):
 
 def test_the_short_configuration_of_the_readme_parses(tmp_path: Path, capsys):
     readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-    (block,) = re.findall(r"^```yaml\n(.*?)^```", readme, flags=re.DOTALL | re.MULTILINE)
+    (block,) = re.findall(r"^```yaml\n(output: my-bundle\n.*?)^```", readme, flags=re.DOTALL | re.MULTILINE)
     (tmp_path / "own.yaml").write_text(block)
     with pytest.raises(SystemExit) as ended:
         main(["fit", "--config", str(tmp_path / "own.yaml"), "--print_config"])

@@ -74,13 +74,13 @@ def test_options_of_drawing_reach_the_answer(command: list[str], capsys: pytest.
 def test_what_is_asked_for_can_be_said_in_the_prompt_too(
     command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def text(*options: str) -> str:
+    def tokens(*options: str) -> list[dict[str, object]]:
         assert decode.main([QUESTION, "--json", "--temperature", "1", *options, *command]) == 0
-        return str(json.loads(capsys.readouterr().out)["text"])
+        return list(json.loads(capsys.readouterr().out)["tokens"])
 
     warm = ("--preference", "be warm")
-    assert text(*warm, "--tell") != text(*warm)
-    assert text("--tell") == text()  # nothing is asked for
+    assert tokens(*warm, "--tell") != tokens(*warm)
+    assert tokens("--tell") == tokens()  # nothing is asked for
 
 
 def test_a_text_that_names_nothing_known_warns_and_mixes_all_alike(

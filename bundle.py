@@ -54,6 +54,7 @@ class Manifest:
         schema: Version of this format.
         cap: The most nats of the mixture from the base at a token, as its deployer set it; None is no cap, and is not
             written.
+        safe: The expert from which the cap is measured; not written where it is the base.
         intensities: The curve of each dimension, see `pcm.intensity.curves`; not written where there is none.
     """
 
@@ -66,6 +67,7 @@ class Manifest:
     whole_models: Mapping[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
     cap: float | None = None
+    safe: str | None = None
     intensities: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -79,6 +81,22 @@ class Manifest:
         require_cap(self.cap)
         if self.base != "base" and not self.base_revision:
             raise ValueError(f"a base on the hub must come with its revision, got {self.base!r} without one")
+
+    def tightened(self, cap: float | None, safe: str | None) -> tuple[float | None, str | None]:
+        """Gives the cap that holds where another one is asked for, and the expert from which it is measured.
+
+        Args:
+            cap: Nats at a token; None asks for none.
+            safe: From which expert; None follows the bundle, or is the base where the bundle has no cap.
+
+        Raises:
+            ValueError: If the bundle's own cap is measured from somebody else: neither is then the smaller one.
+        """
+        if self.cap is None:
+            return cap, safe
+        if safe not in (None, self.safe):
+            raise ValueError(f"the cap must be measured from {self.safe or 'the base'}, as the bundle's is, got {safe}")
+        return (self.cap if cap is None else min(cap, self.cap)), self.safe
 
 
 def locate(path_or_hub_id: str | Path, revision: str | None = None) -> Path:
@@ -142,7 +160,11 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     """
     files = {path.relative_to(folder).as_posix(): sha256(path) for path in sorted(_room_files(folder))}
     content = {**asdict(manifest), "files": files}
-    kept = {"cap": manifest.cap is not None, "intensities": bool(manifest.intensities)}
+    kept = {
+        "cap": manifest.cap is not None,
+        "safe": manifest.safe is not None,
+        "intensities": bool(manifest.intensities),
+    }
     content = {name: value for name, value in content.items() if kept.get(name, True)}
     (folder / MANIFEST).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return _parsed(folder / MANIFEST)

@@ -98,7 +98,7 @@ class Mixture(Parts):
         """
         trunk_cache = None if self.pcm is None else self.pcm.trunk.empty_cache()
         lag = None if self.budget == 1 else Lag.fresh(self.bank.empty_cache(), len(asked), asked.device)
-        return State(self.bank.rows(asked), asked, attention_mask, self.bank.empty_cache(), room, trunk_cache, lag)
+        return State(self._rows(asked), asked, attention_mask, self.bank.empty_cache(), room, trunk_cache, lag)
 
     @torch.no_grad()
     def step(self, state: State, tokens: Tensor) -> Step:
@@ -175,7 +175,7 @@ class Mixture(Parts):
             logits_to_keep: Only this many last positions; 0 is all of them.
             state: What was read before; its caches are filled further. None reads whole texts without a cache.
         """
-        rows = self.bank.rows(asked) if state is None else state.rows
+        rows = self._rows(asked) if state is None else state.rows
         caches = (None, None) if state is None else (state.cache, state.trunk_cache)
         reading = self.bank.read(input_ids, attention_mask, rows, caches[0], logits_to_keep=logits_to_keep)
         return self.heard(reading, input_ids, attention_mask, asked, caches[1])
@@ -213,7 +213,25 @@ class Mixture(Parts):
             everywhere,
             undecided=self._undecided(everywhere),
         )
-        return capped(logprobs, base, self.cap), log_weights, base, experts
+        return self.bounded(logprobs, base, experts), log_weights, base, experts
+
+    def _rows(self, asked: Tensor) -> Rows:
+        """Who reads requests (B, K): the base, the experts asked for, and the one from which the cap is measured."""
+        if self.safe is None:
+            return self.bank.rows(asked)
+        place = torch.tensor([self.names.index(self.safe)], device=asked.device)
+        return self.bank.rows(asked.index_fill(-1, place, 1.0))
+
+    def bounded(self, logprobs: Tensor, base_logprobs: Tensor, expert_logprobs: Tensor) -> Tensor:
+        """Gives a distribution (..., V) as near to the base, or to the safe expert, as the cap wants it.
+
+        Args:
+            logprobs: Log-probabilities (..., V).
+            base_logprobs: Of the base (..., V).
+            expert_logprobs: Of the experts (..., K, V), the safe one among those that read.
+        """
+        near = base_logprobs if self.safe is None else expert_logprobs[..., self.names.index(self.safe), :]
+        return capped(logprobs, near, self.cap)
 
     def emit(
         self,

@@ -50,6 +50,7 @@ class Parts:
         cap: The most nats KL(mixture‖base) at a token, held by `decoding.divergence.capped`; None is no cap. No request
             can lift it: neither its preference nor its weights. How a token is drawn from the mixture (temperature,
             bias) comes after it.
+        safe: The expert from which the cap is measured in the base's place; it then reads every request.
         gate: Foresees where mixing matters; None where nobody trained one.
         budget: The share of tokens that are mixed, about: elsewhere the base speaks and no expert is read. 1 is all.
         intensities: How weights of a preference are translated for the controller, so that half a wish has about
@@ -69,6 +70,7 @@ class Parts:
     base_revision: str | None = None
     prefill_tokens: int = 16384
     cap: float | None = None
+    safe: str | None = None
     gate: Gate | None = None
     budget: float = 1.0
     intensities: Intensities = field(default_factory=Intensities)
@@ -76,8 +78,7 @@ class Parts:
     def __post_init__(self) -> None:
         """Refuses parts that do not belong together."""
         rule_named(self.rule)
-        require_cap(self.cap)
-        require_budget(self.budget, self.gate)
+        self.require_bounds()
         if self.prefill_tokens < 1:
             raise ValueError(f"prefill_tokens must be at least 1, got {self.prefill_tokens}")
         if self.names != list(self.bank.names):
@@ -89,6 +90,20 @@ class Parts:
             raise ValueError("the tokenizer must have a chat template and an end token, got one without")
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token  # masked wherever it pads
+
+    def require_bounds(self) -> None:
+        """Refuses a cap and a budget that cannot be kept.
+
+        Raises:
+            ValueError: If one of them is no such number, nothing is measured from the safe expert or there is none of
+                this name, or the base would speak alone though not the base is safe.
+        """
+        require_cap(self.cap)
+        if self.safe is not None and (self.safe not in self.names or self.cap is None):
+            raise ValueError(f"safe must be one of {self.names}, with a cap, got {self.safe!r} and the cap {self.cap}")
+        require_budget(self.budget, self.gate)
+        if self.safe is not None and self.budget < 1:
+            raise ValueError(f"a cap from the expert {self.safe} needs budget 1 (elsewhere the base speaks alone)")
 
     @property
     def names(self) -> list[str]:
@@ -160,6 +175,7 @@ class Parts:
         *,
         rule: str | Rule | None = None,
         cap: float | None = None,
+        safe: str | None = None,
         budget: float = 1.0,
         revision: str | None = None,
         device: str = "cpu",
@@ -173,6 +189,7 @@ class Parts:
             path_or_hub_id: A folder, or "owner/name" on the Hugging Face hub.
             rule: Another mixing rule than the bundle's.
             cap: Nats at a token, see `Parts`; where the bundle has a cap too, the smaller one holds.
+            safe: From which expert the cap is measured, see `Parts`; a bundle with a cap has settled this.
             budget: The share of tokens that are mixed, see `Parts`.
             revision: Branch, tag or commit on the hub.
             device: Where to compute.
@@ -183,7 +200,8 @@ class Parts:
 
         Raises:
             FileNotFoundError: If there is no such bundle.
-            ValueError: If the bundle is damaged, an expert changes nothing, or the bank cannot be compiled.
+            ValueError: If the bundle is damaged, an expert changes nothing, the bank cannot be compiled, or what bounds
+                the mixture cannot be kept.
         """
         require_cap(cap)
         folder = bundle.locate(path_or_hub_id, revision)
@@ -198,9 +216,9 @@ class Parts:
             mixture = cls(bank, tokenizer, manifest.dimensions, rule or manifest.rule)
             mixture._take_controller(folder, device, torch.promote_types(dtype, torch.float32))
         mixture.base_id, mixture.base_revision = manifest.base, manifest.base_revision
-        mixture.cap = min((one for one in (cap, manifest.cap) if one is not None), default=None)
-        require_budget(budget, mixture.gate)
+        mixture.cap, mixture.safe = manifest.tightened(cap, safe)
         mixture.budget = budget
+        mixture.require_bounds()
         if mixture.rule == manifest.rule:  # what was measured under another one says nothing here
             mixture.intensities = Intensities(manifest.intensities)
         refuse_silent_experts(bank)
@@ -246,6 +264,7 @@ class Parts:
             self.base_revision,
             provenance,
             cap=self.cap,
+            safe=self.safe,
             intensities=self.intensities.curves,
         )
         with bundle.written_whole(Path(folder)) as new:

@@ -177,7 +177,7 @@ def controlled_name(mixture: Mixture) -> str:
 def without_experts(mixture: Mixture) -> Mixture:
     """Gives the base alone, as the mixture of no expert: the anchored rule then adds nothing to it."""
     nobody = ExpertBank(mixture.bank.base)
-    return replace(mixture.uniform("anchored"), bank=nobody, dimensions=(), reader=None)
+    return replace(mixture.uniform("anchored"), bank=nobody, dimensions=(), reader=None, cap=None, safe=None)
 
 
 def asked_rows(mixture: Mixture, names: Combination, count: int) -> Tensor:

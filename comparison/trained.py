@@ -14,7 +14,7 @@ from comparison.combinations import Combination, label
 from comparison.costs import POLICY, SPECIALIST, Cost
 from comparison.decoding import Decoded, Request, drawn
 from comparison.lineup import Entry
-from comparison.methods import asked_rows
+from comparison.methods import asked_rows, without_experts
 from comparison.phrasing import Phrase, prompted
 from comparison.side_by_side import SideBySide
 from decoding.conversation import Conversation
@@ -120,4 +120,4 @@ def _alone(mixture: Mixture, folders: dict[str, Path]) -> Mixture:
     """The mixture's base with these adapters, of which one speaks at a time."""
     bank = SideBySide.load(mixture.bank.base, folders)
     dimensions = tuple(Dimension(name, f"The answer is {name}.") for name in folders)
-    return replace(mixture.uniform("anchored"), bank=bank, dimensions=dimensions, reader=None)
+    return replace(without_experts(mixture), bank=bank, dimensions=dimensions)

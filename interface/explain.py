@@ -128,6 +128,7 @@ def explain(
     reading = mixture.read(whole, whole_mask, asked, logits_to_keep=tokens.shape[1])
     precise = torch.promote_types(reading.base.dtype, torch.float32)
     base = reading.base.to(precise).log_softmax(dim=-1)  # (1, n, V)
+    nobody = mixture.bounded(base, base, reading.experts.to(precise).log_softmax(dim=-1))
     nats = divergence(mixture.mix(reading, asked)[0], base)[0].tolist()
     weights = response.mean_weights()
     parts: dict[str, Part] = {}
@@ -135,7 +136,7 @@ def explain(
         others = asked.clone()
         others[0, mixture.names.index(name)] = 0.0
         heard = mixture.heard(reading, whole, whole_mask, others)
-        left = mixture.mix(heard, others)[0] if bool((others > 0).any()) else base
+        left = mixture.mix(heard, others)[0] if bool((others > 0).any()) else nobody
         chosen = _chosen(mixture, left, History.of(prompt, mask), tokens, sampling, seed)
         parts[name] = Part(weights[name], _spans(response, name), _changes(mixture, response, chosen))
     return Explanation(nats, parts)

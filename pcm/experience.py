@@ -8,7 +8,7 @@ an expert sits in changes nothing.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
 import torch
@@ -137,6 +137,17 @@ class Experience:
     def chosen(self, logprobs: Tensor) -> Tensor:
         """Gives the log-probability (N,) of the tokens that were drawn, from logprobs (N, V)."""
         return logprobs.gather(-1, self.tokens.unsqueeze(-1)).squeeze(-1)
+
+    def drawn_alone(self) -> "Experience":
+        """Gives what is left where the vocabulary is the drawn token alone: V = 1, the token is number 0.
+
+        The rule `probability` mixes each token by itself, so what it says of the drawn ones stays the same; the others
+        divide by a sum over the vocabulary. The features were read before and stay.
+        """
+        slots = self.slots.shape[-1]
+        drawn = self.tokens.view(-1, 1, 1).expand(-1, slots, 1)  # (N, k, 1)
+        base, experts = self.chosen(self.base_logprobs).unsqueeze(-1), self.expert_logprobs.gather(-1, drawn)
+        return replace(self, base_logprobs=base, expert_logprobs=experts, tokens=torch.zeros_like(self.tokens))
 
     def summed(self, values: Tensor, responses: int) -> Tensor:
         """Gives the sum of values (N,) over the tokens of each response (S,), S = `responses`."""

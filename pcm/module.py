@@ -18,7 +18,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 
 from decoding.dimension import Dimension
-from decoding.rules import rule_named
+from decoding.rules import probability, rule_named
 from decoding.sampling import Sampling
 from pcm.collapse import CollapseWatch, complaints
 from pcm.controller import Controller
@@ -212,6 +212,7 @@ class ControllerTraining(LightningModule):
         """
         pairs = len(reward) // 2
         generator = self.generators(2 * number + 1, 1)[0]
+        experience = self.needed(experience)
         optimizer = cast(torch.optim.Optimizer, self.optimizers())
         losses = []
         for _ in range(self.passes):
@@ -224,6 +225,10 @@ class ControllerTraining(LightningModule):
                 optimizer.step()
                 losses.append(loss.detach())
         return torch.stack(losses)
+
+    def needed(self, experience: Experience) -> Experience:
+        """Gives what the passes need of readings: the drawn tokens alone where the rule asks no others."""
+        return experience.drawn_alone() if self.rule is probability and self.temperature == 1.0 else experience
 
     def loss(self, experience: Experience, old: Tensor, reward: Tensor, first: Tensor, second: Tensor) -> Tensor:
         """Gives the objective's loss of the pairs (first, second), both (p,) numbers of responses."""

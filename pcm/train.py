@@ -148,7 +148,9 @@ def uniform_mixture(bundle: str | Own, rule: str) -> Mixture:
     """Gives the experts to train for, without a controller; the arguments are those of `training`."""
     if isinstance(bundle, str):
         mixture = Mixture.load(bundle, rule=rule)
-        mixture.pcm = mixture.gate = mixture.cap = None  # a cap is the deployer's: `save_best` puts it back
+        mixture.pcm = mixture.gate = mixture.cap = mixture.safe = (
+            None  # a cap is the deployer's: `save_best` puts it back
+        )
         mixture.intensities = Intensities()  # those of another controller
         return mixture
     mixture = Mixture.of(bundle.base, bundle.experts, dimensions=bundle.dimensions, rule=rule)
@@ -256,7 +258,8 @@ def save_best(model: ControllerTraining, checkpoint: str, config: Any) -> None:
     bundle, rewards, provenance = config.model.bundle, config.model.rewards, {}
     if isinstance(bundle, str):
         manifest = bundles.read_manifest(bundles.locate(bundle))
-        mixture.cap, provenance = manifest.cap, inherited(manifest.provenance)
+        mixture.cap, mixture.safe = manifest.cap, manifest.safe
+        provenance = inherited(manifest.provenance)
     sources = sources_of(bundle, rewards, mixture.names)
     judged = {"rewards": {name: told_of(source) for name, source in sources.items()}}
     adapters = {name: Path(place_of(source)) for name, source in sources.items() if kind_of(source) == "adapter"}

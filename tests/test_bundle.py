@@ -224,6 +224,16 @@ def test_a_bundle_keeps_its_cap_and_a_later_one_can_only_be_smaller(mixture: Mix
     assert Mixture.load(tmp_path / "capped", cap=0.1).cap == 0.1
 
 
+def test_a_bundle_keeps_from_whom_its_cap_is_measured(mixture: Mixture, tmp_path: Path) -> None:
+    mixture.cap, mixture.safe = 0.5, mixture.names[1]
+    mixture.save(tmp_path / "capped", {})
+    assert Mixture.load(tmp_path / "capped").safe == mixture.names[1]
+    tighter = Mixture.load(tmp_path / "capped", cap=0.1)
+    assert (tighter.cap, tighter.safe) == (0.1, mixture.names[1])
+    with pytest.raises(ValueError, match=f"measured from {mixture.names[1]}, as the bundle's is, got expert"):
+        Mixture.load(tmp_path / "capped", safe="expert")
+
+
 def test_a_cap_of_nothing_is_a_cap(mixture: Mixture, tmp_path: Path) -> None:
     mixture.cap = 0.0
     mixture.save(tmp_path / "capped", {})
@@ -231,6 +241,6 @@ def test_a_cap_of_nothing_is_a_cap(mixture: Mixture, tmp_path: Path) -> None:
 
 
 def test_a_bundle_without_a_cap_does_not_mention_one(tiny_bundle: Path) -> None:
-    assert "cap" not in json.loads((tiny_bundle / "bundle.json").read_text())
+    assert not {"cap", "safe"} & json.loads((tiny_bundle / "bundle.json").read_text()).keys()
     assert Mixture.load(tiny_bundle).cap is None
     assert Mixture.load(tiny_bundle, cap=0.1).cap == 0.1

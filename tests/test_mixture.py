@@ -364,3 +364,28 @@ def test_no_request_lifts_the_cap_of_its_mixture(mixture: Mixture) -> None:
         assert float(divergence(mixture.mix(reading, asked)[0], reading.base.log_softmax(-1)).max()) <= 0.05 + 1e-9
     with pytest.raises(ValueError, match="a cap must be a finite number of nats"):
         replace(mixture, cap=-0.1)
+
+
+def test_a_cap_can_be_measured_from_an_expert_that_nobody_asks_for(mixture: Mixture) -> None:
+    prompts, mask = mixture.encode(CONVERSATIONS)
+    asked = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0], [1e-6, 0.0, 0.0]])
+    everybody = mixture.step(mixture.start(mask, torch.ones_like(asked)), prompts).expert_logprobs
+    safe = everybody[:, 1]  # (B, V), what the second expert says to each request
+    for rule in RULES:
+        free = replace(mixture, rule=rule).step(mixture.start(mask, asked), prompts)
+        bounded = replace(mixture, rule=rule, cap=0.02, safe=mixture.names[1])
+        state = bounded.start(mask, asked)
+        step = bounded.step(state, prompts)
+        reading = bounded.read(prompts, mask, asked)
+        assert float(divergence(free.logprobs, safe).min()) > 0.02
+        assert float(divergence(step.logprobs, safe).max()) <= 0.02 + 1e-9
+        torch.testing.assert_close(bounded.mix(reading, asked)[0][:, -1], step.logprobs, rtol=0, atol=1e-9)
+        assert step.log_weights[:, 1].isneginf().all()  # it reads, and is not mixed in
+        nearest = replace(bounded, cap=0.0).step(bounded.start(mask, asked), prompts)
+        torch.testing.assert_close(nearest.logprobs, safe, rtol=0, atol=1e-9)
+
+
+def test_a_safe_expert_is_one_of_the_experts_and_bounds_something(mixture: Mixture) -> None:
+    for cap, safe in ((0.1, "nobody"), (None, mixture.names[0])):
+        with pytest.raises(ValueError, match="safe must be one of"):
+            replace(mixture, cap=cap, safe=safe)

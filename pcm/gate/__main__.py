@@ -53,11 +53,13 @@ def train_gate(
 
     Raises:
         FileNotFoundError: if there is no such bundle or file.
-        ValueError: if nothing is to be answered.
+        ValueError: if nothing is to be answered, or the base may not speak alone.
     """
     if min(answers, validation_answers) < 1:
         raise ValueError(f"answers and validation_answers must be at least 1, got {answers} and {validation_answers}")
     mixture = Mixture.load(bundle)
+    if mixture.safe is not None:
+        raise ValueError(f"a gate needs a cap that is measured from the base, got one from the expert {mixture.safe}")
     sampling = Sampling(1.0, max_new_tokens=max_new_tokens)
     known = answers_of(mixture, read_prompts(prompts), answers, sampling, seed)
     other = answers_of(mixture, read_prompts(validation), validation_answers, sampling, seed + 1)

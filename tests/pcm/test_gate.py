@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -193,6 +194,11 @@ def test_beams_and_labels_need_every_token_mixed(mixture: Mixture):
     mixture.gate, mixture.budget = Gate(32), 0.5
     with pytest.raises(ValueError, match=r"mixes every token, got a budget of 0\.5"):
         MixtureForCausalLM(mixture, None)
+
+
+def test_where_an_expert_is_safe_the_base_may_not_speak_alone(mixture: Mixture):
+    with pytest.raises(ValueError, match=f"a cap from the expert {mixture.names[0]} needs budget 1"):
+        replace(mixture, cap=0.1, safe=mixture.names[0], gate=Gate(32), budget=0.5)
 
 
 def test_a_bundle_keeps_its_gate(tmp_path: Path):

@@ -23,7 +23,7 @@ from mixture import Mixture
 from pcm.collapse import CollapseWatch, complaints
 from pcm.controller import Controller
 from pcm.data import Batch, Conversation, PromptsAndPreferences
-from pcm.experience import monitors, read_responses
+from pcm.experience import Experience, Rollout, monitors, read_responses
 from pcm.frozen import Prompts
 from pcm.model import PreferenceControlModel
 from pcm.module import AGAINST, ControllerTraining
@@ -327,11 +327,47 @@ def test_a_controller_that_is_paid_for_nothing_returns_to_the_base(mixture, tmp_
     assert module.rewards(batch(), module.controller).mean() > 0
 
 
+def experienced(module: ControllerTraining, mixture: Mixture) -> tuple[Rollout, Experience]:
+    """Two responses to each prompt, and what was read of them."""
+    input_ids, attention_mask = (tensor.repeat(2, 1) for tensor in mixture.encode(PROMPTS))
+    asked = ASKED.repeat(2, 1)
+    drawn = mixture.rollout(input_ids, attention_mask, asked, module.drawing, module.generators(0, 6))
+    return drawn, read_responses(Bank(mixture), input_ids, attention_mask, drawn.tokens, drawn.mask, asked)
+
+
+def test_the_drawn_tokens_alone_are_enough_for_the_rule_that_mixes_each_by_itself(mixture):
+    mixture.rule = "probability"
+    module = training(mixture)
+    drawn, experience = experienced(module, mixture)
+    old, _, _ = module.look(experience, drawn)
+    reward, pairs = torch.rand(6, dtype=torch.double), torch.arange(3)
+    torch.nn.init.normal_(module.controller.score.weight)
+    found = []
+    for known in (experience, experience.drawn_alone()):
+        module.controller.zero_grad()
+        loss = module.loss(known, old, reward, pairs, pairs + 3)
+        loss.backward()
+        found.append((loss.detach(), module.controller.score.weight.grad.clone()))
+    assert experience.drawn_alone().expert_logprobs.shape[-1] == 1
+    assert float(found[0][1].abs().max()) > 0
+    for whole, short in zip(*found, strict=True):
+        torch.testing.assert_close(short, whole, atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("rule", "temperature", "exact"),
+    [("probability", 1.0, True), ("probability", 0.5, False), ("anchored", 1.0, False)],
+)
+def test_passes_take_the_drawn_tokens_alone_where_this_is_exact(mixture, rule, temperature, exact):
+    mixture.rule = rule
+    module = training(mixture, temperature=temperature)
+    _, experience = experienced(module, mixture)
+    assert (module.needed(experience).base_logprobs.shape[-1] == 1) is exact
+
+
 def test_the_loss_of_all_pairs_is_the_mean_over_its_parts(mixture):
     module = training(mixture)
-    input_ids, attention_mask = (tensor.repeat(2, 1) for tensor in mixture.encode(PROMPTS))
-    drawn = mixture.rollout(input_ids, attention_mask, ASKED.repeat(2, 1), module.drawing, module.generators(0, 6))
-    experience = read_responses(Bank(mixture), input_ids, attention_mask, drawn.tokens, drawn.mask, ASKED.repeat(2, 1))
+    drawn, experience = experienced(module, mixture)
     old, divergence, seen = module.look(experience, drawn)
     reward, pairs = torch.rand(6, dtype=torch.double), torch.arange(3)
     torch.nn.init.normal_(module.controller.score.weight)

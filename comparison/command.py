@@ -51,10 +51,19 @@ def quiet() -> None:
 
 
 def write_report(report: Mapping[str, Any], page: str, output: Path) -> None:
-    """Writes report.json, and the page as report.md, into a folder."""
+    """Writes report.json, on one line with six digits of each number, and the page as report.md, into a folder."""
     output.mkdir(parents=True, exist_ok=True)
-    (output / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    (output / "report.json").write_text(json.dumps(rounded(report)) + "\n", encoding="utf-8")
     (output / "report.md").write_text(page, encoding="utf-8")
+
+
+def rounded(value: Any) -> Any:
+    """Gives a JSON value whose fractions, wherever they stand in it, have six significant digits."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, Mapping):
+        return {name: rounded(part) for name, part in value.items()}
+    return [rounded(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def exit_status(work: Callable[[], object], stopped: str) -> int:

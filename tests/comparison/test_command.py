@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import comparison.__main__ as command
+from comparison.command import write_report
 from experts.miniature.corpus import Prompt
 from mixture import Mixture
 
@@ -53,3 +54,11 @@ def test_an_interrupted_command_says_how_to_go_on(
 def test_a_missing_bundle_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert command.main(["--bundle", str(tmp_path / "none"), "--output", str(tmp_path)]) == 1
     assert capsys.readouterr().err.strip().count("\n") == 0
+
+
+def test_a_report_holds_six_digits_of_each_fraction_and_whatever_else_is_in_it(tmp_path: Path):
+    report = {"page": [1 / 3, {"p": 1.23456789e-7}, (2.0, 10**9, "0.123456789", None, True)]}
+    write_report(report, "# A page\n", tmp_path)
+    told = (tmp_path / "report.json").read_text("utf-8")
+    assert told == '{"page": [0.333333, {"p": 1.23457e-07}, [2.0, 1000000000, "0.123456789", null, true]]}\n'
+    assert (tmp_path / "report.md").read_text("utf-8") == "# A page\n"

@@ -3,7 +3,7 @@
 Knows rows of numbers. Does not know how they came about.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from comparison.page import Sheet, shown_estimate
@@ -51,14 +51,31 @@ def timing_sheet(report: Report) -> Sheet:
 def gold_sheet(report: Report) -> Sheet:
     """Gives what the experts of each way, and the base, score."""
     rows = [
-        [way, *(shown_estimate(entry[measure][key]) for measure in entry for key in ("mean", "joint_minus"))]
+        [
+            way,
+            *(shown_estimate(entry[measure][key]) for measure in entry for key in ("mean", "joint_minus")),
+            f"{last_nats(report['told'], way):.2f}",
+        ]
         for way, entry in report["gold"].items()
     ]
     title = (
         f"{report['settings']['questions']} questions that training never saw, at temperature 1, read by the gold "
-        "judge; mean over experts, differences paired by question."
+        "judge; mean over experts, differences paired by question. Nats are KL to the base in a response, as the last "
+        "update found them in its own answers."
     )
-    return Sheet(title, ["way", "own dimension", "joint − it", "quality", "joint − it"], rows)
+    return Sheet(title, ["way", "own dimension", "joint − it", "quality", "joint − it", "nats"], rows)
+
+
+def last_nats(told: Mapping[str, Sequence[Mapping[str, Any]]], way: str) -> float:
+    """Gives the mean over a way's experts of their KL to the base in the last update; nothing is nearer than the base.
+
+    Args:
+        told: What every run told of each of its updates, by way and run.
+        way: The first word of its runs' names.
+    """
+    last = [updates[-1] for run, updates in told.items() if run.split()[0] == way]
+    nats = [number for update in last for number in update.get("kl", [update.get("objective/kl")])]
+    return sum(nats) / max(1, len(nats))
 
 
 def claims_sheet(report: Report) -> Sheet:

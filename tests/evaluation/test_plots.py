@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from evaluation.intervals import Estimate
 from evaluation.plots import LOOKS, dot_plot, save_plot
@@ -15,6 +16,9 @@ def test_equal_numbers_give_equal_files(tmp_path: Path):
     for name in ("one.png", "two.png"):
         save_plot(dot_plot(SERIES, "utility"), tmp_path / name)
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+    with Image.open(tmp_path / "one.png") as picture:
+        assert picture.mode == "P"  # a palette: a third of the file
+        assert picture.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
 
 
 def test_every_method_is_named_and_every_dot_sits_at_its_mean():

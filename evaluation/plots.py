@@ -54,7 +54,7 @@ def dot_plot(series: Mapping[str, Mapping[str, Estimate]], label: str) -> Figure
 
 
 def save_plot(figure: Figure, path: Path) -> None:
-    """Writes a PNG that holds nothing but the picture, in 64 colours: equal numbers give equal files, and small ones."""
+    """Writes a PNG that holds nothing but the picture, in few colours: equal numbers give equal files, small ones."""
     with BytesIO() as drawn:
         figure.savefig(drawn, format="png", dpi=160)
         Image.open(drawn).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)

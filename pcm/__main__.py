@@ -48,7 +48,7 @@ def assemble(
     rewards: Path | None = None,
     controller: Path | None = None,
     rule: str = "anchored",
-    steps: int = 3000,
+    steps: int = 6000,
     seed: int = 0,
 ) -> None:
     """Write a bundle without a controller, or with one that was trained beside other experts.

@@ -44,7 +44,7 @@ def read_reader(
     *,
     embeddings: Tensor | None = None,
     seed: int = 0,
-    steps: int = 3000,
+    steps: int = 6000,
 ) -> PreferenceReader:
     """Gives a reader trained on a folder's texts; a dimension that none of them asks for is heard by its description.
 
@@ -77,7 +77,7 @@ def train_reader(
     *,
     embeddings: Tensor | None = None,
     seed: int,
-    steps: int = 3000,
+    steps: int = 6000,
     learning_rate: float = 1e-2,
 ) -> PreferenceReader:
     """Gives a reader trained with multi-label cross-entropy and calibrated on the validation examples.

@@ -14,6 +14,7 @@ PLAINLY: Mapping[str, str] = {
     "pcm-anchored-prompted": "controller, told the preference in the prompt too",
     "pcm-text": "controller, the preference read from words alone",
     "specialist": "a model of its own for each preference",
+    "prompt-multi-objective": "one model trained for all preferences, told in the prompt",
     "soup-best": "experts merged, scale and weights tuned",
     "soup-best-prompted": "tuned merge, told the preference in the prompt too",
     "soup-uniform": "experts merged evenly",

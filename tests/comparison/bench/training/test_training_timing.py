@@ -63,12 +63,14 @@ def report(rounds, gold=None):
 
 
 def test_the_tables_show_each_way_and_what_is_asked():
-    timing, gold, claims = sheets(report(WITH_TRL, {JOINT: entry(0.5, 0.5), TRL: entry(0.25, 0.125)}))
+    found = report(WITH_TRL, {JOINT: entry(0.5, 0.5), TRL: entry(0.25, 0.125)})
+    told = {"joint all": [{"kl": [1.0]}], "trl friendly": [{"objective/kl": 2.0}]}
+    timing, gold, claims = sheets({**found, "told": told})
     assert "2 experts, 24 answers of each in an update, 10 updates, threads 2:" in timing.title
     assert timing.rows[2] == ["trl", "2", "16.00 ± 5.00", "3.0", "2.7", "0.40"]
     assert "9 questions" in gold.title
     own, quality = ("0.250 [0.150, 0.350]", "0.250 [0.150, 0.350]"), ("0.125 [0.025, 0.225]", "0.375 [0.275, 0.475]")
-    assert gold.rows[1] == ["trl", *own, *quality]
+    assert gold.rows[1] == ["trl", *own, *quality, "2.00"]
     assert claims.rows[1] == ["joint ÷ trl, seconds", "0.400", "0.333", "NO"]
 
 

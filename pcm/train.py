@@ -148,9 +148,8 @@ def uniform_mixture(bundle: str | Own, rule: str) -> Mixture:
     """Gives the experts to train for, without a controller; the arguments are those of `training`."""
     if isinstance(bundle, str):
         mixture = Mixture.load(bundle, rule=rule)
-        mixture.pcm = mixture.gate = mixture.cap = mixture.safe = (
-            None  # a cap is the deployer's: `save_best` puts it back
-        )
+        mixture.pcm = mixture.gate = None
+        mixture.cap = mixture.safe = None  # they are the deployer's: `save_best` puts them back
         mixture.intensities = Intensities()  # those of another controller
         return mixture
     mixture = Mixture.of(bundle.base, bundle.experts, dimensions=bundle.dimensions, rule=rule)

@@ -90,7 +90,7 @@ def test_a_plan_is_plain_data():
 def test_help_teaches():
     command = [sys.executable, "-m", "comparison.bench", "--help"]
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
-    assert "Times every way of serving preferences" in told
+    assert "Times what a mixture costs" in told
     assert all(f"--{name}" in told for name in ("shape", "engines", "experts", "quick", "profile"))
 
 

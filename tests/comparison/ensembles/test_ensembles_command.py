@@ -93,10 +93,11 @@ def test_every_arm_is_trained_measured_and_told_and_nothing_twice(
     monkeypatch.setattr(command.corpus, "prompts", lambda split: SHORT)
     assert command.main(arguments(world, tmp_path)) == 0
     assert "After the last update" in " ".join(capsys.readouterr().out.split())
-    first = {name: (tmp_path / name).read_bytes() for name in ("report.json", "report.md", "over-optimisation.png")}
+    made = tmp_path / "quick"
+    first = {name: (made / name).read_bytes() for name in ("report.json", "report.md", "over-optimisation.png")}
     report = json.loads(first["report.json"])
     assert list(report["dimensions"]["friendly"]) == ["single", "mean", "lower-bound"]
-    (run,) = (tmp_path / "runs").glob("*/seed-0")
+    (run,) = (made / "runs").glob("*/seed-0")
     rows = [json.loads(line) for line in (run / "answers-4" / "0.jsonl").read_text().splitlines()]
     assert len(rows) == 12
     assert max(abs(row["nats"]) for row in rows) < 1e-4  # at the start every expert is the base
@@ -109,7 +110,7 @@ def test_every_arm_is_trained_measured_and_told_and_nothing_twice(
         module = "experts.reward_training" if name.startswith("_") else "experts.train"
         monkeypatch.setattr(f"{module}.{name}", None)
     assert command.main(arguments(world, tmp_path)) == 0
-    assert {name: (tmp_path / name).read_bytes() for name in first} == first
+    assert {name: (made / name).read_bytes() for name in first} == first
 
 
 def test_missing_pairs_are_one_line(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

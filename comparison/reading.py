@@ -3,11 +3,12 @@
 Held-out phrasings combine anew the words of those that the base was trained on. So do development ones, but the reader
 was made with a look at its errors on them, so their figures flatter it. Unseen ones use words that the base met in no
 phrasing. Of none of the held-out and unseen ones has the reader learned a text with more than half its words. All are
-read alone (every phrasing in every frame) and combined (one pole of each axis). Knows texts with what they ask for and
-the reader, no experts and no answers.
+read alone (every phrasing in every frame) and combined (one pole of each axis). Words of random letters, alone and
+three together, ask for nothing. Knows texts with what they ask for and the reader, no experts and no answers.
 """
 
 import random
+import string
 from collections.abc import Iterator, Sequence
 
 from comparison.combinations import Combination
@@ -20,6 +21,8 @@ Example = tuple[str, frozenset[str]]
 
 SPLITS = {"held-out": "test", "development": "development", "unseen": "unseen"}
 """What reports call a split of the phrasings, and what the corpus calls it."""
+NONSENSE = "random letters"
+"""What reports call words that nobody knows."""
 
 
 def accuracies(
@@ -34,16 +37,18 @@ def accuracies(
         seed: Of their wordings.
 
     Returns:
-        For each split, the share among the phrasings `alone` and among the `combined` ones.
+        For each split and for nonsense, the share among the texts `alone` and among the `combined` ones.
     """
     names = [dimension.name for dimension in reader.dimensions]
-    return {
+    shares = {
         title: {
             "alone": exact_share(reader, list(alone(names, split))),
             "combined": exact_share(reader, list(combined(preferences, split, per_preference, seed))),
         }
         for title, split in SPLITS.items()
     }
+    single, three = (exact_share(reader, list(nonsense(words, seed))) for words in (1, 3))
+    return {**shares, NONSENSE: {"alone": single, "combined": three}}
 
 
 def alone(names: Sequence[str], split: str) -> Iterator[Example]:
@@ -61,6 +66,14 @@ def combined(preferences: Sequence[Combination], split: str, count: int, seed: i
     for asked in preferences:
         for _ in range(count):
             yield preference(asked, rng, split=split).text, frozenset(asked)
+
+
+def nonsense(words: int, seed: int, count: int = 512) -> Iterator[Example]:
+    """Gives `count` texts of so many words, each of three to nine random letters, that ask for nothing."""
+    rng = random.Random(f"nonsense {words} {seed}")
+    for _ in range(count):
+        letters = ("".join(rng.choices(string.ascii_lowercase, k=rng.randint(3, 9))) for _ in range(words))
+        yield " ".join(letters), frozenset()
 
 
 def exact_share(reader: PreferenceReader, examples: Sequence[Example]) -> float:

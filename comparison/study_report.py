@@ -5,7 +5,8 @@
                         "by_preference": {...}, "by_dimension": {...}, "worst_dimension": {...},
                         "by_temperature": {...}, "text": {...}, "nats": {...}, "rating", "on_front", "hypervolume",
                         "cost": {...}}},
-     "pairs": {"A|B": {"difference": {...}, "win_rate": {...}, "same_length": {...}, "p", "p_holm"}},
+     "pairs": {"A|B": {"difference": {...}, "win_rate": {...}, "decided": {...},
+                      "same_length": {...}, "p", "p_holm"}},
      "gap": {"from", "to", "closed": {...}, "goal_minus_ours": {...},
              "by_preference": {LABEL: {"gap": {...}, "gain": {...}, "closed": {...}}}},
      "fronts": {SWEPT: {"dimensions",
@@ -31,7 +32,7 @@ from comparison.outcomes import Array
 from comparison.study import BEST_SINGLE, ORACLE, Results, structure
 from evaluation.corrections import holm, paired_p_values, swaps_for
 from evaluation.fronts import hypervolume, pareto_front
-from evaluation.intervals import difference, estimate, prompt_means, win_rate
+from evaluation.intervals import decided_win_rate, difference, estimate, prompt_means, win_rate
 from evaluation.lengths import length_controlled
 from evaluation.ratings import ELO, bradley_terry, matches
 from evaluation.texts import distinct_n, grade_level, self_bleu, type_token_ratio, words
@@ -156,6 +157,8 @@ def _pairs(results: Results) -> Report:
             "difference": difference(ours, theirs).as_dict(),
             "win_rate": win_rate(_by_prompt(ours), _by_prompt(theirs)).as_dict(),
         }
+        if decided := decided_win_rate(_by_prompt(ours), _by_prompt(theirs)):
+            found[pair]["decided"] = decided.as_dict()
         if len(ours) >= FEWEST_FOR_LENGTH:
             found[pair]["same_length"] = length_controlled(ours, theirs, lengths[one], lengths[other]).as_dict()
     return {pair: {**found[pair], **tested} for pair, tested in _p_values(gaps).items()}

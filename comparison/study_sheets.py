@@ -89,11 +89,14 @@ def pairs_sheet(report: Report) -> Sheet:
     for other in ranked(report):
         if other != reference:
             found = pair(report, reference, other)
-            same = shown_estimate(found["same_length"]) if "same_length" in found else ""
-            numbers = [shown_estimate(found["difference"]), shown_estimate(found["win_rate"]), same]
-            rows.append([other, *numbers, f"{found['p_holm']:.3f}"])
-    title = f"Utility of {reference} minus that of each other method, paired by question; p-values after Holm."
-    return Sheet(title, ["minus", "difference", "win rate", "difference at equal length", "p"], rows)
+            numbers = (found.get(key) for key in ("difference", "win_rate", "decided", "same_length"))
+            told = [shown_estimate(one) if one else "" for one in numbers]
+            rows.append([other, *told, f"{found['p_holm']:.3f}"])
+    title = (
+        f"Utility of {reference} minus that of each other method, paired by question; p-values after Holm. "
+        "In win rates a tie counts as half; among the decided answers there are none."
+    )
+    return Sheet(title, ["minus", "difference", "win rate", "of the decided", "difference at equal length", "p"], rows)
 
 
 def texts_sheet(report: Report) -> Sheet:

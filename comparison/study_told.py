@@ -23,9 +23,8 @@ def pair(report: Report, one: str, other: str) -> dict[str, Any]:
         return dict(report["pairs"][f"{one}|{other}"])
     known = report["pairs"][f"{other}|{one}"]
     turned = {key: _turned(known[key]) for key in ("difference", "same_length") if key in known}
-    rate = known["win_rate"]
-    turned["win_rate"] = {"mean": 1 - rate["mean"], "low": 1 - rate["high"], "high": 1 - rate["low"]}
-    return {**known, **turned}
+    rates = {key: _of_the_other(known[key]) for key in ("win_rate", "decided") if key in known}
+    return {**known, **turned, **rates}
 
 
 def sentences(report: Report) -> Iterator[str]:
@@ -100,3 +99,7 @@ def conditions(report: Report) -> str:
 
 def _turned(numbers: Mapping[str, float]) -> dict[str, float]:
     return {"mean": -numbers["mean"], "low": -numbers["high"], "high": -numbers["low"]}
+
+
+def _of_the_other(rate: Mapping[str, float]) -> dict[str, float]:
+    return {"mean": 1 - rate["mean"], "low": 1 - rate["high"], "high": 1 - rate["low"]}

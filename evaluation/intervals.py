@@ -135,13 +135,27 @@ def win_rate(ours: ArrayLike, theirs: ArrayLike, *, confidence: float = 0.95, se
     Raises:
         ValueError: If the shapes differ, or values are missing or not finite.
     """
-    gap = np.asarray(ours, dtype=np.float64)
-    other = np.asarray(theirs, dtype=np.float64)
-    _require_same(gap.shape, other.shape, "shape")
-    gap = gap - other
-    prompt_means(gap)  # refuses what is no number before a comparison makes one of it
-    wins = np.where(np.abs(gap) < TIE, 0.5, gap > 0)
-    return estimate(wins, confidence=confidence, seed=seed)
+    won, lost = _decided(ours, theirs)
+    return estimate(0.5 + (won - lost) / 2, confidence=confidence, seed=seed)
+
+
+def decided_win_rate(ours: ArrayLike, theirs: ArrayLike, *, confidence: float = 0.95, seed: int = 0) -> Estimate | None:
+    """Gives the share that ours wins of the answers that are no tie, None where all of them are.
+
+    A judge with few grades ties often, and every tie draws `win_rate` towards one half.
+
+    Args:
+        ours: One row for each prompt (N, ...).
+        theirs: The same shape.
+        confidence: How often the interval shall hold the truth.
+        seed: Of the bootstrap's draws.
+
+    Raises:
+        ValueError: If the shapes differ, or values are missing or not finite.
+    """
+    won, lost = _decided(ours, theirs)
+    decided = won + lost
+    return ratio(won, decided, confidence=confidence, seed=seed) if decided.any() else None
 
 
 def ratio(ours: ArrayLike, theirs: ArrayLike, *, confidence: float = 0.95, seed: int = 0) -> Estimate:
@@ -168,6 +182,15 @@ def ratio(ours: ArrayLike, theirs: ArrayLike, *, confidence: float = 0.95, seed:
     low, high = np.nanquantile(resampled, _tails(len(over), confidence))
     mean = float(over.mean() / under.mean())
     return Estimate(mean, min(float(low), mean), max(float(high), mean))
+
+
+def _decided(ours: ArrayLike, theirs: ArrayLike) -> tuple[Array, Array]:
+    """Where ours is better and where theirs is (N, ...), 1 or 0; both are 0 at a tie."""
+    one, other = np.asarray(ours, dtype=np.float64), np.asarray(theirs, dtype=np.float64)
+    _require_same(one.shape, other.shape, "shape")
+    gap = one - other
+    prompt_means(gap)  # refuses what is no number before a comparison makes one of it
+    return (gap >= TIE).astype(np.float64), (gap <= -TIE).astype(np.float64)
 
 
 @lru_cache(maxsize=4)

@@ -2,10 +2,10 @@
 
 Knows words and tokens. Does not know the reader's parameters.
 
-There are few ways to ask in the examples and many in the world. So here words that ask for nothing are put in and left
-out at random and stand alone, short phrases are cut down to the word that carries them, "not" before a phrase asks for
-the opposite pole, phrases are joined (the union is asked for), and beside the known dimensions stand invented ones,
-described by words drawn at random, asked for only where a text quotes that description.
+There are few ways to ask in the examples and many in the world. So here words that ask for nothing, and words that
+nobody knows, are put in and left out at random and stand alone, short phrases are cut down to the word that carries
+them, "not" before a phrase asks for the opposite pole, phrases are joined (the union is asked for), and beside the
+known dimensions stand invented ones, described by words drawn at random, asked for only where a text quotes them.
 """
 
 import random
@@ -30,6 +30,8 @@ OWN = 4
 SORTED = 8
 """Batches whose texts are drawn together and dealt out by length."""
 JOINERS = (",", ";", ".", "and", "also", "but")
+UNKNOWN = (4, 10)
+"""Letters of a word that nobody knows: drawn at random, shorter ones would often be known."""
 LONGEST_PHRASE = 4
 """Words: what is longer has a sentence around it, which "not" does not turn."""
 
@@ -86,6 +88,7 @@ class Batches:
         carrying = {bare(self.words[place][at]) for place, at in self.carriers.items()}
         self.neutral = sorted(shared(zip(self.words, self.asked, strict=True)) - carrying - TURNING)
         self.omissible = frozenset(self.neutral)
+        self.letters = [letter for words in self.words for word in words for letter in word if letter.islower()]
         self.described = [token_ids(tokenizer, describe(dimension)) for dimension in dimensions]
         self.known_tokens: dict[str, list[int]] = {}
         self.waiting: list[list[tuple[list[int], frozenset[int]]]] = []
@@ -121,15 +124,16 @@ class Batches:
         return self.joined(self.tokens(words), self.tokens(other)), asked | also_asked
 
     def phrase(self) -> tuple[list[str], frozenset[int]]:
-        """Gives words and what they ask for: an example varied, one cut down, one denied, or neutral words alone."""
+        """Gives words and what they ask for: an example varied, cut down or denied, or words that ask for nothing."""
         kind = self.random.random()
         if self.deniable and kind < 0.08:
             return self.denied(self.random.choice(self.deniable))
         if self.plain and kind < 0.18:
             place = self.random.choice(self.plain)
             return self.cut(place), self.asked[place]
-        if self.neutral and kind < 0.23:
-            return self.random.choices(self.neutral, k=self.random.randint(2, 8)), frozenset()
+        if self.neutral and kind < 0.26:
+            unknown = self.random.random()
+            return [self.filler(unknown) for _ in range(self.random.randint(1, 8))], frozenset()
         place = self.random.randrange(len(self.words))
         return self.varied(place), self.asked[place]
 
@@ -150,10 +154,16 @@ class Batches:
         varied: list[str] = []
         for word in self.words[place]:
             if self.neutral and self.random.random() < put_in:
-                varied.append(self.random.choice(self.neutral))
+                varied.append(self.filler(unknown=0.1))
             if bare(word) not in self.omissible or self.random.random() >= left_out:
                 varied.append(word)
         return varied
+
+    def filler(self, unknown: float) -> str:
+        """Gives a word that asks for nothing: a neutral one, or with chance `unknown` one that nobody knows."""
+        if self.letters and self.random.random() < unknown:
+            return "".join(self.random.choices(self.letters, k=self.random.randint(*UNKNOWN)))
+        return self.random.choice(self.neutral)
 
     def is_plain(self, place: int) -> bool:
         """Whether an example is one short phrase that asks for one dimension and turns nothing."""

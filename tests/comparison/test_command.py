@@ -36,7 +36,7 @@ def test_the_command_writes_the_same_report_again_without_decoding_again(
         "fixed-uniform", "pcm-anchored", "pcm-text",
     ]  # fmt: skip
     assert report["methods"]["pcm-anchored"]["1"]["quality"] == {"mean": 0.0, "low": 0.0, "high": 0.0}
-    assert set(report["reader"]) == {"held-out", "development", "unseen"}
+    assert set(report["reader"]) == {"held-out", "development", "unseen", "random letters"}
 
 
 def test_an_interrupted_command_says_how_to_go_on(

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from comparison.reading import SPLITS, accuracies, alone, combined, exact_share
+from comparison.reading import NONSENSE, SPLITS, accuracies, alone, combined, exact_share, nonsense
 from decoding.dimension import Dimension
 from experts.miniature.corpus import PHRASINGS, combinations
 from experts.miniature.world import dimension_data
@@ -40,8 +40,18 @@ def test_combined_texts_ask_for_one_pole_of_each_axis():
 @pytest.mark.parametrize(("title", "split"), SPLITS.items())
 def test_a_perfect_reader_is_always_right_on_what_it_knows(title: str, split: str):
     found = accuracies(Lookup(split), combinations(), per_preference=2)
-    assert found == {one: dict.fromkeys(("alone", "combined"), float(one == title)) for one in SPLITS}
-    assert list(found) == ["held-out", "development", "unseen"]
+    right = {title, NONSENSE}
+    assert found == {one: dict.fromkeys(("alone", "combined"), float(one in right)) for one in (*SPLITS, NONSENSE)}
+    assert list(found) == ["held-out", "development", "unseen", "random letters"]
+
+
+def test_words_of_random_letters_ask_for_nothing():
+    single, three = (list(nonsense(words, seed=0, count=50)) for words in (1, 3))
+    assert all(text.isalpha() and 3 <= len(text) <= 9 and not asked for text, asked in single)
+    assert {len(text.split()) for text, _ in three} == {3}
+    eager = Lookup("test")
+    eager.heard["friendly"] = [""]  # which every text holds
+    assert exact_share(eager, single) == 0.0
 
 
 def test_a_set_must_be_exact():

@@ -111,7 +111,8 @@ def test_the_report_says_who_wins_by_how_much_and_with_what(tmp_path: Path):
     found = pair(report, "soup-best", "base")
     assert found["difference"]["mean"] == pytest.approx(0.15)
     assert found["difference"] == {k: -report["pairs"]["base|soup-best"]["difference"][o] for k, o in TURNED.items()}
-    assert found["win_rate"]["mean"] == 1.0
+    assert found["win_rate"]["mean"] == found["decided"]["mean"] == 1.0
+    assert pair(report, "base", "soup-best")["decided"]["high"] == 0.0
     assert report["choices"]["soup-best"]["settings"] == {"scale": 2.0, "temperature": 0.0}
     assert len(report["pairs"]) == 15
     assert report["pairs"]["base|soup-best"]["p"] == pytest.approx(2 / 8)  # two of the eight ways to swap three labels

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evaluation.intervals import Estimate, difference, estimate, estimate_of, ratio, win_rate
+from evaluation.intervals import Estimate, decided_win_rate, difference, estimate, estimate_of, ratio, win_rate
 
 
 def test_equal_values_leave_no_doubt():
@@ -71,6 +71,15 @@ def test_win_rates_of_both_sides_sum_to_one():
     rng = np.random.default_rng(7)
     ours, theirs = rng.integers(3, size=(2, 15, 4)).astype(float)
     assert win_rate(ours, theirs).mean + win_rate(theirs, ours).mean == pytest.approx(1.0)
+
+
+def test_ties_are_left_out_of_what_is_decided():
+    ours, theirs = [[1.0, 0.5, 0.5], [0.5, 0.5, 0.5]], [[0.0, 0.5, 0.6], [0.4, 0.5, 0.5]]
+    found = decided_win_rate(ours, theirs)
+    assert found is not None
+    assert found.mean == pytest.approx(2 / 3)
+    assert win_rate(ours, theirs).mean == pytest.approx((2 + 3 / 2) / 6)
+    assert decided_win_rate([0.1 + 0.2], [0.3]) is None  # a rounding error decides nothing
 
 
 def test_what_cannot_be_an_estimate_is_refused():

@@ -115,6 +115,18 @@ def test_what_has_no_opposite_or_denies_already_or_is_long_is_never_denied(token
     assert drawn(tokenizer, given).deniable == []
 
 
+def test_words_that_nobody_knows_stand_alone_and_among_others_and_ask_for_nothing(tokenizer):
+    batches = drawn(tokenizer, examples(1))
+    known = {word for words in batches.words for word in words}
+    phrases = [batches.phrase() for _ in range(2000)]
+    strange = [word for words, asked in phrases if not asked for word in words if word not in known]
+    assert len(strange) > 100
+    assert all(4 <= len(word) <= 10 and set(word) <= set(batches.letters) for word in strange)
+    assert any(known.isdisjoint(words) for words, asked in phrases if not asked)
+    among = {asked for words, asked in phrases if words[0] in known and not known.issuperset(words)}
+    assert among == {frozenset(), *batches.asked}
+
+
 def test_joined_phrases_ask_for_the_union(tokenizer):
     batches = drawn(tokenizer, examples(1))
     sizes = {len(batches.text()[1]) for _ in range(200)}

@@ -25,7 +25,7 @@ from pcm.controller import CONFIG, Controller
 from pcm.forms import load_controller
 from pcm.gate.head import Gate, require_budget
 from pcm.intensity.curves import Intensities
-from pcm.preference import PreferenceReader
+from pcm.reader.model import PreferenceReader
 
 GATE = "pcm/gate"
 """Where a bundle keeps its gate."""

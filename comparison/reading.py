@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from comparison.combinations import Combination
 from experts.miniature.corpus import PHRASINGS, preference
 from experts.miniature.world import dimension_data
-from pcm.preference import PreferenceReader
+from pcm.reader.model import PreferenceReader
 
 Example = tuple[str, frozenset[str]]
 """A text, and exactly what it asks for."""

@@ -23,7 +23,7 @@ from experts.bank import ExpertBank
 from mixture import Mixture
 from pcm.forms import load_controller
 from pcm.intensity.curves import Intensities
-from pcm.reader_training import read_reader
+from pcm.reader.training import read_reader
 
 
 def read_dimensions(path: Path) -> tuple[Dimension, ...]:

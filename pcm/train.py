@@ -33,7 +33,7 @@ from pcm.model import PreferenceControlModel
 from pcm.module import ControllerTraining
 from pcm.own import Own
 from pcm.published import PublishedControlModel
-from pcm.reader_training import read_reader
+from pcm.reader.training import read_reader
 from pcm.run import TRAINER, Run
 from pcm.stored import StoredPairs
 from pcm.trunk import own_model

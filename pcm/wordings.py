@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pcm.reader_training import Example, read_examples
+from pcm.reader.training import Example, read_examples
 
 
 class Wordings:

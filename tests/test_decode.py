@@ -88,7 +88,7 @@ def test_a_text_that_names_nothing_known_warns_and_mixes_all_alike(
 ) -> None:
     import torch
 
-    from pcm.preference import PreferenceReader
+    from pcm.reader.model import PreferenceReader
 
     monkeypatch.setattr(PreferenceReader, "probabilities", lambda self, texts: torch.zeros(len(texts), 3))
     assert decode.main([QUESTION, "--preference", "zzz", *command]) == 0

@@ -12,7 +12,7 @@ from experts.bank import ExpertBank
 from experts.miniature.tokenizer import train_tokenizer
 from mixture import Mixture
 from pcm.model import PreferenceControlModel
-from pcm.preference import PreferenceReader
+from pcm.reader.model import PreferenceReader
 
 Module = TypeVar("Module", bound=torch.nn.Module)
 
@@ -85,3 +85,9 @@ def tiny_mixture(folder: Path, dtype: torch.dtype = torch.float32) -> Mixture:
     torch.manual_seed(3)
     reader = PreferenceReader(tokenizer, DIMENSIONS, width=8).eval()
     return Mixture(bank, tokenizer, DIMENSIONS, "anchored", tiny_controller(32).to(dtype), reader)
+
+
+def hears(reader: PreferenceReader, *probabilities: float) -> PreferenceReader:
+    """The reader, made to give these probabilities whatever it reads."""
+    reader.probabilities = lambda texts: torch.tensor([probabilities] * len(texts))  # type: ignore[method-assign]
+    return reader

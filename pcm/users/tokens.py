@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from pcm.preference import PreferenceReader
+from pcm.reader.model import PreferenceReader
 from pcm.users.axes import Axes
 from pcm.users.belief import Belief
 from pcm.users.networks import Chosen, Everybody

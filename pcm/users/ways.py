@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pcm.preference import PreferenceReader
+from pcm.reader.model import PreferenceReader
 from pcm.users.axes import Axes
 from pcm.users.basis import Basis
 from pcm.users.belief import Belief

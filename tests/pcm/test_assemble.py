@@ -12,8 +12,8 @@ from transformers import PreTrainedTokenizerBase
 import pcm.__main__ as command
 from decoding.dimension import Dimension
 from mixture import Mixture
-from pcm import reader_training
-from pcm.reader_training import train_reader
+from pcm.reader import training
+from pcm.reader.training import train_reader
 
 MET = """dimensions:
   friendly: {opposite: unfriendly, description: The answer is warm and kind.}
@@ -33,7 +33,7 @@ def test_a_controller_takes_in_an_expert_that_came_later(
         taught.extend(dimension.name for dimension in dimensions)
         return train_reader(tokenizer, dimensions, *others, **more)
 
-    monkeypatch.setattr(reader_training, "train_reader", watched)
+    monkeypatch.setattr(training, "train_reader", watched)
     (tmp_path / "met.yaml").write_text(MET, encoding="utf-8")
     (tmp_path / "later.yaml").write_text(LATER, encoding="utf-8")
     rows = [

@@ -217,7 +217,7 @@ def test_texts_that_ask_for_things_teach_a_reader(tmp_path: Path, monkeypatch):
     (folder / "own.yaml").write_text(yaml.safe_dump(config))
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(folder)
-    monkeypatch.setattr("pcm.reader_training.read_reader.__kwdefaults__", {"embeddings": None, "seed": 0, "steps": 60})
+    monkeypatch.setattr("pcm.reader.training.read_reader.__kwdefaults__", {"embeddings": None, "seed": 0, "steps": 60})
     with warnings.catch_warnings(action="ignore"):
         main(["fit", "--config", "own.yaml", *SMALL, "--data.iterations=1"])
     mixture = Mixture.load(folder / "my-bundle")

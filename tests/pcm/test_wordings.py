@@ -7,7 +7,7 @@ import torch
 
 from decoding.dimension import Dimension
 from pcm.data import Iterations, Preferences, PromptsAndPreferences
-from pcm.reader_training import Example
+from pcm.reader.training import Example
 from pcm.wordings import Wordings
 
 DIMENSIONS = (

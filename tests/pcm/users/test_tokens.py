@@ -4,7 +4,7 @@ from test_amortised import users
 from tiny_bundle import tiny_tokenizer
 
 from decoding.dimension import Dimension
-from pcm.preference import PreferenceReader
+from pcm.reader.model import PreferenceReader
 from pcm.users.axes import Axes
 from pcm.users.networks import Everybody
 from pcm.users.tokens import surprise, user_tokens

@@ -1,6 +1,6 @@
 """Teaches a reader which dimensions a text asks for, from examples of texts and the sets they ask for.
 
-Knows the reader and its loss. Does not know where the examples come from; `pcm.reader_batches` knows how they vary.
+Knows the reader and its loss. Does not know where the examples come from; `pcm.reader.batches` knows how they vary.
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ from transformers import PreTrainedTokenizerBase
 
 from decoding.dimension import Dimension
 from decoding.jsonl import read_rows
-from pcm.preference import PreferenceReader
-from pcm.reader_batches import Batch, Batches, Example
+from pcm.reader.batches import Batch, Batches, Example
+from pcm.reader.model import PreferenceReader
 
 ASKING = 0.3
 """Share of the learning rate for the query: all it is given moves it the same way, so it moves further in a step."""

@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from decoding.dimension import Dimension
-from pcm.preference import describe, padded, token_ids
+from pcm.reader.model import describe, padded, token_ids
 
 NEGATIONS = ("not", "not", "no", "never", "without", "nothing", "do not")
 DENYING = frozenset({"not", "no", "never", "nothing", "without", "neither", "nor", "don't", "dont", "unless"})

@@ -5,13 +5,13 @@ import json
 
 import pytest
 import torch
-from tiny_bundle import DIMENSIONS, tiny_tokenizer
+from tiny_bundle import DIMENSIONS
 from transformers import PreTrainedTokenizerBase
 
 from decoding.dimension import Dimension
-from pcm.preference import PreferenceReader
-from pcm.reader_batches import OWN, SORTED, Batches, Example, shared
-from pcm.reader_training import calibrate, exact_sets, read_examples, targets_of, train_reader
+from pcm.reader.batches import OWN, SORTED, Batches, Example, shared
+from pcm.reader.model import PreferenceReader
+from pcm.reader.training import calibrate, exact_sets, read_examples, targets_of, train_reader
 
 PHRASES = {
     "friendly": ["be warm", "a warm tone", "be kind"],
@@ -28,11 +28,6 @@ def examples(*counts: int) -> list[Example]:
         Example(" and ".join(phrase for phrase, _ in several), frozenset(name for _, name in several))
         for several in chosen
     ]
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedTokenizerBase:
-    return tiny_tokenizer(tmp_path_factory.mktemp("tokenizer"))
 
 
 def drawn(tokenizer: PreTrainedTokenizerBase, given: list[Example], **settings: int) -> Batches:

@@ -1,0 +1,1 @@
+"""The reader: which dimensions does a text ask for?"""

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from experts.precision import knows_bfloat16
+
 Model = TypeVar("Model", bound=PreTrainedModel)
 
 
@@ -66,8 +68,3 @@ def require_packable(device: torch.device, dtype: torch.dtype) -> None:
         raise ValueError(
             "packed bfloat16 weights need a CPU with AVX-512 or AVX-NE-CONVERT, got one without: take float32"
         )
-
-
-def knows_bfloat16() -> bool:
-    """Whether oneDNN has bfloat16 products for this CPU."""
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -22,8 +22,8 @@ from transformers import AutoModelForCausalLM, TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import RewardConfig, RewardTrainer
 
-from experts.packed import knows_bfloat16
 from experts.pair_tokens import AnswerCollator, tokenize_pairs, tokenizer_of
+from experts.precision import trains_in_bfloat16
 from experts.readout import EvidenceClassifier
 from experts.reward_worth import calibration_error, cross_scaled, fitted_scale, held_out_margins, worth
 from experts.rewards import HEAD_WEIGHT
@@ -106,11 +106,10 @@ def _save_adapter(trainer: RewardTrainer, output: Path, scale: float) -> None:
 def _arguments(
     output: str | Path, learning_rate: float, epochs: float, batch_size: int, centering: float, seed: int
 ) -> RewardConfig:
-    on_cpu = not torch.cuda.is_available()
     return RewardConfig(
         output_dir=str(output),
-        use_cpu=on_cpu,
-        bf16=knows_bfloat16() if on_cpu else torch.cuda.is_bf16_supported(),  # the weights stay in float32
+        use_cpu=not torch.cuda.is_available(),
+        bf16=trains_in_bfloat16(),
         gradient_checkpointing=False,
         save_strategy="no",
         report_to="none",
@@ -124,7 +123,7 @@ def _arguments(
         train_sampling_strategy="group_by_length",  # else half of a batch is padding
         remove_unused_columns=False,  # the lengths of texts and answers
         center_rewards_coefficient=centering,
-        dataloader_pin_memory=not on_cpu,
+        dataloader_pin_memory=torch.cuda.is_available(),
         seed=seed,
     )
 

@@ -35,6 +35,7 @@ from experts.miniature.corpus import dialogues
 from experts.miniature.optimiser import muon_with_adamw
 from experts.miniature.packing import IGNORED, packed
 from experts.miniature.tokenizer import train_tokenizer
+from experts.precision import trains_in_bfloat16
 
 WINDOW = 384  # tokens the base can read
 TOKENIZER_DIALOGUES = 20_000
@@ -140,7 +141,9 @@ def encoded_dialogues(
         yield from zip(encoded["input_ids"], encoded["assistant_masks"], strict=True)
 
 
-def sft_arguments(output: Path, steps: int, batch_size: int, learning_rate: float, bf16: bool, seed: int) -> SFTConfig:
+def sft_arguments(
+    output: Path, steps: int, batch_size: int, learning_rate: float, bf16: bool | None, seed: int
+) -> SFTConfig:
     """What the trainer is told: rows in their order, a cosine after a short warm-up, checkpoints to go on from."""
     return SFTConfig(
         output_dir=str(output),
@@ -153,7 +156,7 @@ def sft_arguments(output: Path, steps: int, batch_size: int, learning_rate: floa
         max_length=WINDOW,
         remove_unused_columns=False,  # position ids tell the packed dialogues apart
         use_cpu=not torch.cuda.is_available(),
-        bf16=bf16,
+        bf16=trains_in_bfloat16() if bf16 is None else bf16,
         gradient_checkpointing=False,
         logging_steps=max(1, steps // 50),
         save_steps=max(1, steps // 4),
@@ -172,7 +175,7 @@ def pretrain(
     hidden_size: int = 160,
     layers: int = 4,
     vocab_size: int = 4096,
-    bf16: bool = True,
+    bf16: bool | None = None,
     compile: bool = True,
     seed: int = 0,
 ) -> None:
@@ -186,7 +189,8 @@ def pretrain(
         hidden_size: width of the model.
         layers: depth of the model.
         vocab_size: tokens, the 256 bytes and the special ones included; nearly every word of the world is one of them.
-        bf16: multiply in bfloat16 (the weights stay in float32), 1.3 times as fast where the processor can.
+        bf16: multiply in bfloat16 (the weights stay in float32), 1.3 times as fast where the processor can; when not
+            said, it does where it can.
         compile: fuse passes with `torch.compile`, 1.7 times as fast on two cores; plain passes without a C++ compiler.
         seed: of the dialogues, the initial weights and the order.
     """

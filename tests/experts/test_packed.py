@@ -8,7 +8,8 @@ from torch import nn
 
 from decoding.sampling import Sampling
 from experts import packed as packing
-from experts.packed import PackedLinear, is_packed, knows_bfloat16
+from experts.packed import PackedLinear, is_packed
+from experts.precision import knows_bfloat16
 from mixture import Mixture
 from pcm.preference import Preference
 

@@ -215,11 +215,9 @@ def test_a_base_in_half_precision_is_read_in_full(tmp_path):
     assert {parameter.dtype for parameter in _evidence_classifier(tmp_path, 0).parameters()} == {torch.float32}
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="a graphics card is asked instead")
 @pytest.mark.parametrize("known", [True, False])
-def test_half_precision_is_used_only_where_the_processor_has_products_for_it(tmp_path, monkeypatch, known):
-    """Elsewhere they are emulated, and a step takes ten times as long."""
-    monkeypatch.setattr(reward_learning, "knows_bfloat16", lambda: known)
+def test_half_precision_is_used_only_where_there_are_products_for_it(tmp_path, monkeypatch, known):
+    monkeypatch.setattr(reward_learning, "trains_in_bfloat16", lambda: known)
     assert _arguments(tmp_path, 1e-3, 1.0, 4, 0.01, seed=0).bf16 is known
 
 

@@ -11,6 +11,7 @@ import torch
 from transformers import LlamaForCausalLM, TrainerControl, TrainerState, TrainingArguments, default_data_collator
 from trl import SFTTrainer
 
+from experts.miniature import pretrain
 from experts.miniature.corpus import dialogues
 from experts.miniature.optimiser import muon_with_adamw
 from experts.miniature.packing import IGNORED
@@ -92,3 +93,12 @@ def test_freed_memory_goes_back_every_so_many_steps(tmp_path):
         given.append(before - resident() > 40 << 20)
         assert len(held) == 20_000
     assert given == [False, False, True, False, False, True]
+
+
+@pytest.mark.parametrize(("said", "known", "used"), [(None, True, True), (None, False, False), (True, False, True)])
+def test_half_precision_is_used_where_there_are_products_for_it_or_where_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: bool | None, known: bool, used: bool
+):
+    """Elsewhere products are emulated: a step takes half a minute in place of half a second."""
+    monkeypatch.setattr(pretrain, "trains_in_bfloat16", lambda: known)
+    assert sft_arguments(tmp_path, 1, 4, 1e-2, bf16=said, seed=0).bf16 is used

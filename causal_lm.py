@@ -17,7 +17,6 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.utils.generic import can_return_tuple
 
 from decoding.conversation import require_room
-from experts.rows import Rows
 from mixture import Mixture, State
 from pcm.preference import Preference
 
@@ -66,7 +65,7 @@ class MixtureCache(Cache):
         places = state.rows.requests.new_zeros(state.asked.shape[1] + 1, self.batch_size)  # (K + 1, B), base first
         places[state.rows.experts + 1, state.rows.requests] = torch.arange(len(state.rows.requests)).to(places)
         state.asked, state.mask = state.asked[requests], state.mask[requests]
-        state.rows = Rows.of(state.asked)  # what is asked goes along, so each new row was one before
+        state.rows = state.rows.taken(requests)
         rows = places[state.rows.experts + 1, requests[state.rows.requests]]
         state.cache.reorder_cache(cast(LongTensor, rows))
         if state.trunk_cache is not None:

@@ -29,9 +29,9 @@ class Kitchen:
     """One place on a mixture's base where the soups of one method at a time are kept warm, for all that want some."""
 
     def __init__(self, mixture: Mixture) -> None:
-        """Takes base and experts of a mixture."""
+        """Takes base and experts of a mixture, without its cap: a merged model has nobody to be held near to."""
         self.bank, self._pot = mixture.bank, SideBySide(mixture.bank.base)
-        self._alone = replace(mixture.uniform("anchored"), reader=None)
+        self._alone = replace(mixture.uniform("anchored"), reader=None, cap=None, safe=None)
         self._inside: tuple[object, ...] | None = None
         self._cooked: dict[tuple[object, ...], Cooked] = {}
         largest = 2 * sum(parameter.nbytes for parameter in mixture.bank.base.parameters())  # of full rank

@@ -49,8 +49,8 @@ class Spared(Mixed):
 
 
 def spared(mixture: Mixture) -> list[Spared]:
-    """Gives the mixture under its own gate, and under one that knows nothing; none where it has no gate."""
-    if mixture.gate is None:
+    """Gives the mixture under its own gate, and under one that knows nothing; none where it may not be spared."""
+    if mixture.gate is None or mixture.safe is not None:
         return []
     random = RandomGate(mixture.gate.hidden_size)
     share = f"{BUDGET:.0%} of the tokens"

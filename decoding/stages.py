@@ -5,6 +5,7 @@ in stages the same tokens cost about half. Knows the loop and that a state can b
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import Protocol, Self, TypeVar
@@ -62,7 +63,7 @@ def in_stages(
         among = [generators[place] for place in running] if generators else []
         chosen = [samplings[place] for place in running]
         turns = decode(partial(step, state), unread, chosen, among, stop_ids, pad_id, tokenizer, history)
-        emitted = list(islice(turns, STAGE))
+        emitted = [replace(turn, step=None) for turn in islice(turns, STAGE)]  # a step holds whole distributions
         last = emitted[-1]
         rollout = rollout.extended(Rollout.of(emitted), running, pad_id)
         going = last.going.nonzero().squeeze(-1).tolist()  # rows of this stage

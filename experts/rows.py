@@ -65,6 +65,12 @@ class Rows:
         mine = torch.isin(self.requests, kept)
         return Rows(torch.searchsorted(kept, self.requests[mine]), self.experts[mine])
 
+    def taken(self, requests: Tensor) -> "Rows":
+        """Gives rows in which place b (B',) has the experts that request `requests[b]` has, in any order and often."""
+        reads = torch.zeros(int(self.requests.max()) + 1, int(self.experts.max()) + 2, device=self.requests.device)
+        reads[self.requests, self.experts + 1] = 1.0  # (B, K + 1), the base first
+        return Rows.of(reads[requests, 1:])
+
     def require_base(self, requests: int) -> None:
         """Refuses rows that do not start with exactly one base row for each request, in order.
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from threading import Thread
@@ -66,6 +67,15 @@ def test_a_request_in_a_padded_batch_decodes_as_if_alone(mixture: Mixture, optio
     together = responses(MixtureForCausalLM(mixture, PREFERENCES), [0, 1, 2], **options)
     alone = [responses(MixtureForCausalLM(mixture, PREFERENCES[row]), [row], **options)[0] for row in range(3)]
     assert together == alone
+
+
+def test_beams_keep_to_the_cap_of_an_expert_that_nobody_asks_for(mixture: Mixture) -> None:
+    """It reads every request, also after beams have changed places."""
+    bounded = replace(mixture, cap=1e-9, safe="unfriendly")
+    near = MixtureForCausalLM(replace(mixture, pcm=None), Preference(weights={"unfriendly": 1.0}))
+    face = MixtureForCausalLM(bounded, Preference(weights={"friendly": 1.0}))
+    for options in ({}, {"num_beams": 3}):
+        assert responses(face, [0, 1, 2], **options) == responses(near, [0, 1, 2], **options)
 
 
 def test_one_preference_serves_every_row(mixture: Mixture) -> None:

@@ -49,6 +49,8 @@ def test_the_line_that_is_asked_in_held_out_words_rehearses_in_other_ones(mixtur
 def test_a_mixture_with_a_gate_is_compared_with_a_budget_and_with_a_gate_that_knows_nothing(mixture: Mixture):
     names = [entry.name for entry in lines(replace(mixture, gate=Gate(32)))]
     assert names[-3:] == ["pcm-budget-0.3", "pcm-budget-0.3-random", "pcm-text"]
+    held = replace(mixture, gate=Gate(32), cap=0.1, safe="friendly")  # then no expert may be left out
+    assert [name for name in names if name not in {one.name for one in lines(held)}] == names[-3:-1]
     random = RandomGate(32)
     states = torch.randn(4000, 32, generator=torch.Generator().manual_seed(0))
     opened = random(states, *[torch.zeros(4000)] * 3) > random.threshold(0.3)

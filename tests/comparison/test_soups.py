@@ -67,3 +67,9 @@ def assert_same(one: Cooked, other: Cooked):
         updates.append(torch.cat([(scale * state[f"{m}.lora_B.weight"] @ down).flatten() for m, down in downs.items()]))
     assert updates[1].abs().max() > 1e-4 or updates[1].eq(0).all()
     assert torch.allclose(updates[0], updates[1], atol=1e-6)
+
+
+def test_a_soup_has_no_cap_since_a_merged_model_has_nobody_to_be_held_near_to(mixture: Mixture):
+    for safe in (None, "friendly"):
+        soup = Kitchen(replace(mixture, cap=0.1, safe=safe)).serve(RECIPES["exact"], [WEIGHTS])
+        assert (soup.cap, soup.safe) == (None, None)

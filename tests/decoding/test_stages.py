@@ -1,11 +1,13 @@
 """A rollout in stages: cheaper than the loop over a batch that stays together, and token for token the same."""
 
+import weakref
+
 import pytest
 import torch
 
 from decoding.sampling import Sampling
 from decoding.stages import STAGE
-from decoding.step import Rollout
+from decoding.step import Rollout, Step
 from mixture import Mixture
 
 SHORT = [[{"role": "user", "content": text}] for text in ("What is it?", "A volcano?", "be warm", "kind friend")]
@@ -65,6 +67,25 @@ def test_those_that_have_ended_are_not_read_any_more(mixture: Mixture, monkeypat
     rollout = mixture.rollout(input_ids, mask, ASKED, samplings, [])
     assert rollout.mask.sum(-1).tolist() == lengths
     assert read == [4] * STAGE + [2] * STAGE + [1] * STAGE
+
+
+def test_what_is_over_holds_no_distributions(mixture: Mixture, monkeypatch: pytest.MonkeyPatch):
+    """At every token there are some for each expert and each word: they would fill the memory."""
+    input_ids, mask = mixture.encode(SHORT)
+    told: list[weakref.ref[Step]] = []
+    alive: list[int] = []
+    step = Mixture.step
+
+    def noting(self, state, tokens):
+        alive.append(sum(one() is not None for one in told))
+        found = step(self, state, tokens)
+        told.append(weakref.ref(found))
+        return found
+
+    monkeypatch.setattr(Mixture, "step", noting)
+    mixture.rollout(input_ids, mask, ASKED, Sampling(0.0, max_new_tokens=STAGE), [])
+    assert len(alive) == STAGE
+    assert max(alive) <= 1
 
 
 def test_what_has_ended_is_padded_with_what_pads():

@@ -10,6 +10,7 @@ any of it works.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -46,8 +47,8 @@ def assemble(
     preferences: Path,
     output: Path,
     rewards: Path | None = None,
-    controller: Path | None = None,
-    rule: str = "anchored",
+    controller: str | Path | None = None,
+    rule: str | None = None,
     steps: int = 6000,
     seed: int = 0,
 ) -> None:
@@ -62,10 +63,14 @@ def assemble(
             dimension that none of them asks for is understood by its description.
         output: the bundle.
         rewards: folder with one reward adapter for each dimension and one for quality.
-        controller: folder of a bundle whose controller takes these experts in without training.
-        rule: name of the mixing rule.
+        controller: folder or hub id of a bundle whose controller takes these experts in without training. Its rule, its
+            curves of intensities and its cap come along.
+        rule: name of the mixing rule; when not given the controller's, and `anchored` without one.
         steps: of the reader's training.
         seed: of the reader's training.
+
+    Raises:
+        ValueError: if the controller was trained for another rule.
     """
     files = dimensions if isinstance(dimensions, list) else [dimensions]
     known = tuple(dimension for file in files for dimension in read_dimensions(file))
@@ -75,11 +80,25 @@ def assemble(
     words = model.get_input_embeddings().get_parameter("weight")
     reader = read_reader(tokenizer, known, preferences, embeddings=words, seed=seed, steps=steps)
     provenance = {"reader": {"steps": steps, "seed": seed}}
-    mixture = Mixture(bank, tokenizer, known, rule, None, reader)
+    mixture = Mixture(bank, tokenizer, known, rule or "anchored", None, reader)
     if controller is not None:
-        mixture.pcm = load_controller(controller / "pcm")
-        mixture.intensities = Intensities(bundles.read_manifest(controller).intensities)
+        mixture = controlled(mixture, bundles.locate(controller), rule)
     mixture.save(output, provenance, rewards=rewards)
+
+
+def controlled(mixture: Mixture, folder: Path, rule: str | None) -> Mixture:
+    """Gives the mixture with the controller of a bundle, and with all that belongs to it; see `assemble`."""
+    manifest = bundles.read_manifest(folder)
+    if rule not in (None, manifest.rule):
+        raise ValueError(f"the rule must be the controller's, {manifest.rule}, got {rule}: leave --rule out")
+    return replace(
+        mixture,
+        pcm=load_controller(folder / "pcm"),
+        rule=manifest.rule,
+        intensities=Intensities(manifest.intensities),
+        cap=manifest.cap,
+        safe=manifest.safe,
+    )
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -34,6 +34,8 @@ def test_a_controller_takes_in_an_expert_that_came_later(
         return train_reader(tokenizer, dimensions, *others, **more)
 
     monkeypatch.setattr(training, "train_reader", watched)
+    controller = Mixture.load(tiny_bundle, rule="logit", cap=0.5, safe="concise")
+    controller.save_with(tiny_bundle, tmp_path / "controller", {})
     (tmp_path / "met.yaml").write_text(MET, encoding="utf-8")
     (tmp_path / "later.yaml").write_text(LATER, encoding="utf-8")
     rows = [
@@ -48,7 +50,7 @@ def test_a_controller_takes_in_an_expert_that_came_later(
         [tmp_path / "met.yaml", tmp_path / "later.yaml"],
         tmp_path,
         tmp_path / "bundle",
-        controller=tiny_bundle,
+        controller=tmp_path / "controller",
         steps=2,
     )
     mixture, trained = Mixture.load(tmp_path / "bundle"), Mixture.load(tiny_bundle)
@@ -60,3 +62,6 @@ def test_a_controller_takes_in_an_expert_that_came_later(
     assert trained.pcm is not None
     pairs = zip(mixture.pcm.parameters(), trained.pcm.parameters(), strict=True)
     assert all(torch.equal(*pair) for pair in pairs)
+    assert (mixture.rule, mixture.cap, mixture.safe) == ("logit", 0.5, "concise")  # it was trained for that one
+    with pytest.raises(ValueError, match="the rule must be the controller's, logit, got anchored"):
+        command.controlled(mixture, tmp_path / "controller", "anchored")

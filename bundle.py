@@ -14,12 +14,13 @@ import hashlib
 import json
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from stat import S_IMODE
 from typing import Any
+from uuid import uuid4
 
 import torch
 from safetensors import SafetensorError
@@ -30,10 +31,12 @@ from decoding.dimension import Dimension
 from decoding.divergence import require_cap
 from experts.adapters import CONFIG_FILE, WEIGHTS_FILE
 from experts.ensemble import ENSEMBLE_FILE, member_folders
+from experts.hub import is_pinned
 from experts.kept import require_places
 
 SCHEMA = 1
 MANIFEST = "bundle.json"
+QUESTIONS = "questions.jsonl"
 ROOMS = ("base", "experts", "pcm", "reader", "rewards")
 """The folders whose every file must be listed in the manifest. Beside them a README may lie."""
 
@@ -46,10 +49,10 @@ class Manifest:
         dimensions: The poles a person can ask for, in the order of the experts.
         rule: Name of the mixing rule the controller was trained with.
         base: "base" when the model lies in the bundle, else its id on the Hugging Face hub.
-        base_revision: The hub commit, None when the model lies in the bundle.
+        base_revision: The hub commit, 40 hexadecimal digits; None when the model lies in the bundle.
         provenance: How the bundle was made, without times and paths: equal inputs give an equal file.
         files: Sha256 of every file, by its path inside the bundle.
-        whole_models: Where each expert's whole model lies, `experts/<dimension>` or `owner/name@revision` on the hub;
+        whole_models: Where each expert's whole model lies, `experts/<dimension>` or `owner/name@commit` on the hub;
             empty where experts are adapters.
         schema: Version of this format.
         cap: The most nats of the mixture from the base at a token, as its deployer set it; None is no cap, and is not
@@ -79,8 +82,11 @@ class Manifest:
             raise TypeError(f"files must map paths to hashes, got {self.files!r:.80}")
         require_places([dimension.name for dimension in self.dimensions], self.whole_models)
         require_cap(self.cap)
-        if self.base != "base" and not self.base_revision:
-            raise ValueError(f"a base on the hub must come with its revision, got {self.base!r} without one")
+        if self.base != "base" and not is_pinned(f"{self.base}@{self.base_revision}"):
+            raise ValueError(
+                "a base on the hub must be owner/name with its commit of 40 hexadecimal digits, "
+                f"got {self.base!r} with {self.base_revision!r}"
+            )
 
     def tightened(self, cap: float | None, safe: str | None) -> tuple[float | None, str | None]:
         """Gives the cap that holds where another one is asked for, and the expert from which it is measured.
@@ -174,24 +180,62 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
 def written_whole(folder: Path) -> Iterator[Path]:
     """Gives a new folder to fill, which takes the bundle's place only once it is full.
 
+    Of an earlier bundle stays what lies beside its rooms: a README, a `.git`, questions. All else is the new one's.
+
     Args:
-        folder: Where the bundle shall be: nothing, or an earlier bundle.
+        folder: Where the bundle shall be: nothing, an earlier bundle, or a link to one, which stays a link.
 
     Raises:
         FileExistsError: If the place is taken by something that is no bundle.
     """
+    folder = folder.resolve()
     if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
         raise FileExistsError(f"a bundle must replace nothing but a bundle, {folder} holds something else")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    new = folder.with_name(f".{folder.name}-{uuid4().hex}")
+    new.mkdir()
     try:
-        beside.chmod(0o755)
-        yield beside
+        yield new
+        _let_others_read(new)
         if folder.exists():
-            shutil.rmtree(folder)
-        beside.replace(folder)
+            _carry(folder, new)
+        _exchange(folder, new)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def _let_others_read(folder: Path) -> None:
+    """Gives every file the mode of the manifest, which `open` made: those of safetensors are for their writer alone."""
+    mode = S_IMODE((folder / MANIFEST).stat().st_mode)
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(mode)
+
+
+def _carry(earlier: Path, new: Path) -> None:
+    """Copies what lies beside the rooms of an earlier bundle, with its mode, except what the new one has itself."""
+    written = {MANIFEST, *ROOMS, *(path.name for path in new.iterdir())}
+    shutil.copytree(
+        earlier,
+        new,
+        symlinks=True,
+        dirs_exist_ok=True,
+        ignore=lambda place, names: written if place == str(earlier) else set(),
+    )
+
+
+def _exchange(folder: Path, new: Path) -> None:
+    """Puts a new folder in an earlier one's place, if there is one; nothing is deleted before the new one is there."""
+    earlier = new.with_name(f"{new.name}-earlier")
+    try:
+        if folder.exists():
+            folder.rename(earlier)
+        new.rename(folder)
+    except BaseException:
+        if earlier.exists() and not folder.exists():
+            earlier.rename(folder)
+        raise
+    shutil.rmtree(earlier, ignore_errors=True)
 
 
 def read_base(folder: Path, manifest: Manifest, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

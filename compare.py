@@ -168,7 +168,7 @@ def compare(
     settings = _settings(case, plan, judging, choosing)
     report = study_report(results, entries, case.mixture.names, held, settings, costs)
     report["fronts"] = fronts
-    report["language_judge"] = None if rates is None else {"model": judge_model, "win_rates": rates}
+    report["language_judge"] = None if spoken is None else {"model": judge_model, "win_rates": rates, **spoken.told}
     write(report, results, case, output)
     return report
 

@@ -90,7 +90,8 @@ def decode(
         revision: Branch, tag or commit of a bundle on the hub.
         rule: Another mixing rule than the bundle's: probability, logit or anchored.
         prompts: A JSONL file of prompts.
-        output: The JSONL file for their answers; lines that are there already are kept.
+        output: The JSONL file for their answers; lines that are there already are kept, and refused where they come
+            from another bundle, preference or setting.
         json: Print one JSON object for each answer, and nothing else.
         trace: Write a page that shows why each token came.
         explain: Say below each answer what every expert did: its mean weight, where it led, which tokens would have
@@ -126,9 +127,9 @@ def decode(
     sampling = Sampling(temperature, top_k, top_p, max_new_tokens, min_p, repetition_penalty, bias, stop or ())
     settings = _settings(sampling, seed, bool(trace), explain, tell)
     asked_for, requests = _wishes(preference, weights, user, prompts)
-    mixture = _load(bundle, rule, revision, device, compile, budget)
+    mixture, identity = _load(bundle, rule, revision, device, compile, budget)
     if requests:
-        _answer_file(mixture, requests, output, settings, batch_size)
+        _answer_file(mixture, requests, output, settings, batch_size, identity)
     else:
         _answer_person(mixture, prompt, asked_for, settings, json, trace)
 
@@ -183,10 +184,14 @@ def _require_places(prompts: str | None, output: str | None, trace: str | None) 
         raise ValueError(f"--output must not be the prompts file itself, got {output} for both")
 
 
-def _load(bundle: str, rule: str | None, revision: str | None, device: str, compile: bool, budget: float) -> "Mixture":
+def _load(
+    bundle: str, rule: str | None, revision: str | None, device: str, compile: bool, budget: float
+) -> "tuple[Mixture, str]":
+    """The mixture, and what tells its bundle from others: the hash of the file that holds those of all the others."""
     import torch
     from transformers.utils import logging as transformers_logging
 
+    from bundle import MANIFEST, locate, sha256
     from mixture import Mixture
 
     try:
@@ -197,11 +202,18 @@ def _load(bundle: str, rule: str | None, revision: str | None, device: str, comp
         raise ValueError(f"--device must be one that this machine has, got {device} without CUDA")
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    return Mixture.load(bundle, rule=rule, budget=budget, revision=revision, device=device, compile=compile)
+    folder = locate(bundle, revision)
+    mixture = Mixture.load(folder, rule=rule, budget=budget, device=device, compile=compile)
+    return mixture, sha256(folder / MANIFEST)
 
 
 def _answer_file(
-    mixture: "Mixture", requests: Sequence["Request"], output: str | None, settings: "Settings", batch_size: int
+    mixture: "Mixture",
+    requests: Sequence["Request"],
+    output: str | None,
+    settings: "Settings",
+    batch_size: int,
+    identity: str,
 ) -> None:
     from rich.console import Console
 
@@ -210,9 +222,9 @@ def _answer_file(
 
     require_answerable(mixture, requests, settings.sampling, settings.told)
     if output is not None:
-        write_all(mixture, requests, Path(output), settings, batch_size, Console(stderr=True))
+        write_all(mixture, requests, Path(output), settings, batch_size, identity, Console(stderr=True))
         return
-    for line in answer_all(mixture, requests, settings, first=0, batch_size=batch_size):
+    for line in answer_all(mixture, requests, settings, first=0, batch_size=batch_size, identity=identity):
         sys.stdout.write(line)
         sys.stdout.flush()
 
@@ -298,6 +310,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except (ArgumentError, ValueError, OSError) as problem:
+        sys.stderr.write(f"error: {_complaint(problem)}\n")
+        return 2
+    except RuntimeError as problem:
+        import torch  # which has raised it, if it is a device's
+
+        if not isinstance(problem, torch.OutOfMemoryError | torch.AcceleratorError):
+            raise
         sys.stderr.write(f"error: {_complaint(problem)}\n")
         return 2
     except KeyboardInterrupt:

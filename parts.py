@@ -3,6 +3,7 @@
 Knows which parts belong together and in which folder of a bundle each of them lies. Does not know how they compute.
 """
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from decoding.dimension import Dimension
 from decoding.divergence import require_cap
 from decoding.rules import RULES, Rule, name_of, rule_named
 from experts.bank import ExpertBank
-from experts.hub import is_pinned, split_revision
+from experts.hub import is_pinned, pinned, split_revision
 from experts.kept import read_experts, write_experts
 from experts.packed import is_packed, pack, require_packable
 from experts.probe import refuse_silent_experts
@@ -144,6 +145,8 @@ class Parts:
     ) -> Self:
         """Gives the uniform mixture of a base's experts, wherever they lie: no bundle, no controller, no training.
 
+        A branch or tag of the hub is read at the commit that it names now.
+
         Args:
             base: A folder, a hub id (`owner/name`, `owner/name@revision`), or a model in memory, which stays where it
                 is and in its precision.
@@ -156,9 +159,11 @@ class Parts:
             dtype: Of the base in memory.
 
         Raises:
-            FileNotFoundError: If an expert is neither a folder nor a repository that can be fetched.
+            FileNotFoundError: If an expert is neither a folder nor a repository that can be fetched, or a revision is
+                unknown to the hub.
             ValueError: If the parts do not belong together, or an expert changes nothing.
         """
+        base, experts = pinned(base), {name: pinned(source) for name, source in experts.items()}
         model = base if isinstance(base, PreTrainedModel) else read_model(base, dtype, device)
         bank = kind.load(model, experts)
         refuse_silent_experts(bank)
@@ -208,13 +213,15 @@ class Parts:
         manifest = bundle.read_manifest(folder)
         with bundle.fitting(folder):
             base, tokenizer = bundle.read_base(folder, manifest, dtype)
-            if packed:
-                require_packable(torch.device(device), dtype)
-                pack(base)
+        if packed:
+            require_packable(torch.device(device), dtype)
+            pack(base)
+        with bundle.fitting(folder):
             names = [dimension.name for dimension in manifest.dimensions]
-            bank = read_experts(base, names, manifest.whole_models, folder).to(torch.device(device))
+            bank = read_experts(base, names, manifest.whole_models, folder)
             mixture = cls(bank, tokenizer, manifest.dimensions, rule or manifest.rule)
-            mixture._take_controller(folder, device, torch.promote_types(dtype, torch.float32))
+            mixture._take_controller(folder)
+        mixture._move(torch.device(device), torch.promote_types(dtype, torch.float32))
         mixture.base_id, mixture.base_revision = manifest.base, manifest.base_revision
         mixture.cap, mixture.safe = manifest.tightened(cap, safe)
         mixture.budget = budget
@@ -226,29 +233,39 @@ class Parts:
             bank.compile()
         return mixture
 
-    def _take_controller(self, folder: Path, device: str, dtype: torch.dtype) -> None:
+    def _take_controller(self, folder: Path) -> None:
         """Reads what a bundle holds beside base and experts."""
         if (folder / "pcm" / CONFIG).exists():  # a gate may lie there alone
-            self.pcm = load_controller(folder / "pcm").to(device, dtype)
+            self.pcm = load_controller(folder / "pcm")
         if (folder / GATE).exists():
-            self.gate = Gate.load(folder / GATE).to(device)
+            self.gate = Gate.load(folder / GATE)
         if (folder / "reader").exists():
             self.reader = PreferenceReader.load(folder / "reader", self.tokenizer, self.dimensions)
+
+    def _move(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Moves what computes to a device, where the controller computes in this precision."""
+        self.bank.to(device)
+        if self.pcm is not None:
+            self.pcm.to(device, dtype)
+        if self.gate is not None:
+            self.gate.to(device)
 
     def save(
         self,
         folder: str | Path,
         provenance: Mapping[str, Any],
         rewards: str | Path | Mapping[str, Path] | None = None,
+        questions: Path | None = None,
     ) -> None:
         """Writes a bundle, whole or not at all; the weights of base and experts become bfloat16.
 
-        A base and whole models that were read from the hub at a revision stay there: the bundle says where.
+        A base and whole models that were read from the hub at a commit stay there: the bundle says where.
 
         Args:
-            folder: Where nothing is yet, or an earlier bundle.
+            folder: Where nothing is yet, or an earlier bundle; what lies beside its rooms stays.
             provenance: How it was made, without times and paths.
             rewards: A folder of reward adapters to go with it, or for each name the folder of one.
+            questions: A file of questions for users to go with it, if there is one.
 
         Raises:
             ValueError: If the rule is a function without a name (a bundle holds no code), or the base is packed.
@@ -274,6 +291,8 @@ class Parts:
             manifest = replace(manifest, whole_models=write_experts(self.bank, new))
             if rewards is not None:
                 bundle.copy_rewards(Path(rewards) if isinstance(rewards, str) else rewards, new)
+            if questions is not None and questions.exists():
+                shutil.copyfile(questions, new / bundle.QUESTIONS)
             bundle.halve(new)  # before controller and reader, whose few numbers stay as they are
             for part, place in ((self.pcm, "pcm"), (self.gate, GATE), (self.reader, "reader")):
                 if part is not None:
@@ -288,12 +307,9 @@ class Parts:
             folder: Where to write, the same folder perhaps.
             learned: By what part, how it was made: added to the provenance.
         """
-        rewards, questions = source / "rewards", source / "questions.jsonl"
+        rewards = source / "rewards"
         provenance = {**bundle.read_manifest(source).provenance, **learned}
-        kept = questions.read_bytes() if questions.exists() else None  # before the folder is written anew
-        self.save(folder, provenance, rewards=rewards if rewards.exists() else None)
-        if kept is not None:
-            (folder / questions.name).write_bytes(kept)
+        self.save(folder, provenance, rewards if rewards.exists() else None, source / bundle.QUESTIONS)
 
 
 def _tokenizer_of(base: PreTrainedModel | str | Path) -> PreTrainedTokenizerBase:

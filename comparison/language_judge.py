@@ -23,7 +23,20 @@ TASK = (
     "Conversation:\n{conversation}\n\nAnswer A:\n{first}\n\nAnswer B:\n{second}\n\n"
     "Which answer is right and suits this person better? Reply with one word: A, B or tie."
 )
-VERDICT = re.compile(r"\b(A|B|tie)\b", flags=re.IGNORECASE)
+_VERDICT = r"(A|B|(?i:tie))"
+_NAMES = r"(?i:verdict|answer|choice|winner|decision)"
+_NO_ARTICLE = r"(?! (?!(?:because|since|as|is|for|over|by|with|here)\b)[a-z])"  # not A of "A clear win for B"
+_BETTER = r"(?i:is (?:clearly |much |slightly )?(?:the )?better|is right|wins|suits)"
+ALONE = re.compile(rf"^[\W_]*(?:(?:\w+ )?{_NAMES}\b[\W_]*(?:is\b[\W_]*)?)?{_VERDICT}[\W_]*$", flags=re.MULTILINE)
+"""A line that is a verdict and nothing else: `**B**`, `Answer A.`, `My verdict: tie`."""
+CLEAR = re.compile(
+    rf"\A[\W_]*{_VERDICT}\b[*_]*(?:\s?[,.;!(–—-]|\s(?:because|since|over)\b)"  # B, because
+    rf"|\b{_NAMES}\b(?: is\b|[*_]*:)[\W_]*(?:{_NAMES} )?{_VERDICT}\b{_NO_ARTICLE}"  # the verdict is B
+    rf"|\b{_VERDICT}\b[*_]* {_BETTER}\b"  # B suits this person
+    rf"|\b(?i:choose|prefer|pick|favou?r|go with|going with)[\W_]+(?:{_NAMES} )?{_VERDICT}\b"  # I prefer B
+    r"|(?<!not )\ba ((?i:tie))\b"  # it is a tie
+)
+"""A verdict in a sentence. Letters are capitals, and a sentence that begins with the article A says nothing."""
 
 
 class LanguageJudge:
@@ -33,27 +46,39 @@ class LanguageJudge:
         model: Is asked.
         folder: Keeps the replies.
         describe: Puts a preference into words.
+
+    Attributes:
+        replies: How many were read, those from disk too.
+        undecided: How many of them held no verdict.
     """
 
     def __init__(self, model: ChatModel, folder: Path, describe: Callable[[Combination], str]) -> None:
         """Asks nothing yet."""
         self.model, self.folder, self.describe = model, folder, describe
+        self.replies = self.undecided = 0
 
     def wins(self, prompts: Sequence[Prompt], ours: Sequence[str], theirs: Sequence[str], asked: Combination) -> Array:
         """Gives 1 where our answer is better in both orders, 0 where theirs is, else one half (N,)."""
         found = []
         for prompt, our, their in zip(prompts, ours, theirs, strict=True):
-            here = {"A": 1.0, "B": 0.0}.get(self._verdict(prompt, our, their, asked), 0.5)
-            turned = {"A": 0.0, "B": 1.0}.get(self._verdict(prompt, their, our, asked), 0.5)
+            here = {"A": 1.0, "B": 0.0}.get(self._said(prompt, our, their, asked), 0.5)
+            turned = {"A": 0.0, "B": 1.0}.get(self._said(prompt, their, our, asked), 0.5)
             found.append(here if here == turned else 0.5)
         return np.array(found)
 
-    def _verdict(self, prompt: Prompt, first: str, second: str, asked: Combination) -> str:
-        """`A`, `B` or `TIE`, also for a reply that says none of them."""
+    @property
+    def told(self) -> dict[str, int]:
+        """What a report says of the replies."""
+        return {"replies": self.replies, "undecided": self.undecided}
+
+    def _said(self, prompt: Prompt, first: str, second: str, asked: Combination) -> str:
+        """`A`, `B` or `TIE`, which is also what a reply counts as that says none of them."""
         conversation = "\n".join(f"{turn['role']}: {turn['content']}" for turn in prompt.messages)
         text = TASK.format(preference=self.describe(asked), conversation=conversation, first=first, second=second)
-        said = VERDICT.findall(self._reply(text))
-        return said[-1].upper() if said else "TIE"
+        found = verdict(self._reply(text))
+        self.replies += 1
+        self.undecided += found is None
+        return found or "TIE"
 
     def _reply(self, text: str) -> str:
         """The model's reply, from disk where it is known."""
@@ -66,3 +91,16 @@ class LanguageJudge:
         beside.write_text(json.dumps({"question": text, "reply": reply}), encoding="utf-8")
         beside.replace(path)
         return reply
+
+
+def verdict(reply: str) -> str | None:
+    """Gives `A`, `B` or `TIE` as a reply decides, None where it does not.
+
+    The last line that is a verdict alone holds, as a model ends that thinks first; else the first clear one of a
+    sentence.
+    """
+    lines = ALONE.findall(reply)
+    if lines:
+        return str(lines[-1]).upper()
+    found = CLEAR.search(reply)
+    return next(said for said in found.groups() if said).upper() if found else None

@@ -169,6 +169,7 @@ def judge_sheet(report: Report) -> Sheet:
     spoken = report["language_judge"]
     rows = [[other, shown_estimate(rate)] for other, rate in spoken["win_rates"].items()]
     title = f"How often {spoken['model']}, asked in both orders, prefers {report['reference']}; disagreement is a tie."
+    title += f" Of {spoken['replies']} replies {spoken['undecided']} held no verdict and count as ties."
     return Sheet(title, ["against", "win rate"], rows)
 
 

@@ -54,6 +54,11 @@ class Emitted(Generic[StepType]):
         """Whether the request goes on after this token, (B,) bool."""
         return self.running & ~self.stopped & ~self.cut
 
+    @property
+    def written(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Its tokens, where they count (1, else 0), and their log-probabilities, (B,) each."""
+        return self.tokens, self.running.long(), self.logprobs
+
 
 def decode(
     step: Callable[[Tensor], StepType],

@@ -5,7 +5,6 @@ in stages the same tokens cost about half. Knows the loop and that a state can b
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import Protocol, Self, TypeVar
@@ -63,9 +62,10 @@ def in_stages(
         among = [generators[place] for place in running] if generators else []
         chosen = [samplings[place] for place in running]
         turns = decode(partial(step, state), unread, chosen, among, stop_ids, pad_id, tokenizer, history)
-        emitted = [replace(turn, step=None) for turn in islice(turns, STAGE)]  # a step holds whole distributions
-        last = emitted[-1]
-        rollout = rollout.extended(Rollout.of(emitted), running, pad_id)
+        written = []
+        for last in islice(turns, STAGE):
+            written.append(last.written)  # and not all of it: its step holds whole distributions
+        rollout = rollout.extended(Rollout.of(written), running, pad_id)
         going = last.going.nonzero().squeeze(-1).tolist()  # rows of this stage
         history = last.history.narrowed(going)
         if 0 < len(going) < len(running):

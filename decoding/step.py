@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from decoding.loop import Emitted
-
 NEARLY_ONE = 1e-3
 """Nats by which a distribution's sum may be off: rounding alone, in any precision and vocabulary."""
 
@@ -107,7 +105,6 @@ class Rollout:
         return Rollout(*columns)
 
     @classmethod
-    def of(cls, emitted: Iterable[Emitted[Step]]) -> "Rollout":
-        """Gives the rollout that these turns of the loop make."""
-        turns = [(turn.tokens, turn.running.long(), turn.logprobs) for turn in emitted]
-        return cls(*(torch.stack(column, dim=-1) for column in zip(*turns, strict=True)))
+    def of(cls, written: Iterable[tuple[Tensor, Tensor, Tensor]]) -> "Rollout":
+        """Gives the rollout of these columns, each what a turn of the loop has `written`."""
+        return cls(*(torch.stack(column, dim=-1) for column in zip(*written, strict=True)))

@@ -1,28 +1,56 @@
 """Where a model lies: a folder here, or a repository on the Hugging Face hub.
 
-Knows hub ids with revisions. Does not know what a folder holds.
+Knows hub ids with revisions, and which of them may change. Does not know what a folder holds.
 """
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeGuard
+from typing import TypeGuard, TypeVar
 
 from huggingface_hub import snapshot_download
 
 BASE_FILES = ("*.json", "model*.safetensors", "*.jinja", "*.model", "*.txt")
 """What a base and its tokenizer are read from."""
+CONFIGS = ("*config.json",)
+"""What every model has, adapters as well: to fetch it costs next to nothing."""
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*(@.+)?")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+Source = TypeVar("Source")
 
 
 def split_revision(source: str) -> tuple[str, str | None]:
-    """The hub id and its pinned revision, of `owner/name@revision` or `owner/name`."""
+    """The hub id and its revision, of `owner/name@revision` or `owner/name`."""
     where, _, revision = source.partition("@")
     return where, revision or None
 
 
 def is_pinned(source: object) -> TypeGuard[str]:
-    """Whether it is a hub id with a revision, `owner/name@revision`, and no folder here."""
+    """Whether it is a hub id with a commit of 40 hexadecimal digits, `owner/name@commit`, and no folder here.
+
+    A branch or a tag is no pin: it may name something else tomorrow.
+    """
+    return _on_hub_at_revision(source) and _COMMIT.fullmatch(split_revision(source)[1] or "") is not None
+
+
+def pinned(source: Source) -> Source | str:
+    """The source at the commit that its revision names now: `owner/name@v1` becomes `owner/name@commit`.
+
+    Where the hub cannot be reached, it is the commit of the copy here. What is no hub id with a revision stays as it
+    is, and so does a model in memory.
+
+    Raises:
+        FileNotFoundError: If the hub knows no such revision, or cannot be reached and there is no copy here.
+    """
+    if not _on_hub_at_revision(source) or is_pinned(source):
+        return source
+    commit = located(source, CONFIGS, "a model").name  # the cache keeps each commit in a folder of this name
+    return f"{split_revision(source)[0]}@{commit}"
+
+
+def _on_hub_at_revision(source: object) -> TypeGuard[str]:
+    """Whether it is `owner/name@revision`, and no folder here."""
     if not isinstance(source, str) or Path(source).is_dir() or not _HUB_ID.fullmatch(source):
         return False
     return split_revision(source)[1] is not None

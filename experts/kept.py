@@ -18,14 +18,14 @@ ROOM = "experts"
 
 
 def write_experts(bank: Bank, folder: Path) -> dict[str, str]:
-    """Writes a bank's experts into a bundle, except whole models that lie on the hub at a revision.
+    """Writes a bank's experts into a bundle, except whole models that lie on the hub at a commit.
 
     Args:
         bank: Adapters or whole models.
         folder: The bundle.
 
     Returns:
-        Where each whole model lies, `experts/<name>` or `owner/name@revision`; nothing for adapters.
+        Where each whole model lies, `experts/<name>` or `owner/name@commit`; nothing for adapters.
     """
     pinned = bank.pinned if isinstance(bank, WholeModels) else {}
     for name in bank.names:
@@ -64,13 +64,13 @@ def require_places(names: Sequence[str], whole_models: Mapping[str, str]) -> Non
         whole_models: Where each lies; nothing where experts are adapters.
 
     Raises:
-        ValueError: If an expert is missing or unknown, or lies neither in its own folder nor on the hub at a revision.
+        ValueError: If an expert is missing or unknown, or lies neither in its own folder nor on the hub at a commit.
     """
     if whole_models and whole_models.keys() != set(names):
         raise ValueError(f"whole_models must be given for every expert or none, {list(names)}, got {[*whole_models]}")
     for name, place in whole_models.items():
         if place != f"{ROOM}/{name}" and not is_pinned(place):
             raise ValueError(
-                f"the whole model {name!r} must lie in {ROOM}/{name}, or on the hub as owner/name@revision, "
-                f"got {place!r}"
+                f"the whole model {name!r} must lie in {ROOM}/{name}, or on the hub as owner/name@commit, the commit "
+                f"being 40 hexadecimal digits, got {place!r}"
             )

@@ -14,7 +14,7 @@ from uuid import uuid4
 import torch
 from rich.progress import Progress
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -173,7 +173,7 @@ def save_references(references: References, path: Path, made_from: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.contiguous() for name, tensor in references._asdict().items()}
     unfinished = path.with_suffix(f".{uuid4().hex}")  # of several processes each writes the same
-    save_file(tensors, unfinished, metadata={"made_from": made_from})
+    unfinished.write_bytes(save(tensors, {"made_from": made_from}))  # `save_file` lets nobody else read it
     unfinished.replace(path)
 
 

@@ -76,25 +76,61 @@ def asked_for(
     """Gives how much each dimension is asked for by a preference (K,), in [0, 1].
 
     A weight is a degree, and is translated; what a reader makes of a text is how sure it is, and stays. A text that
-    asks for nothing known asks for everything alike where it stands alone, and for nothing beside something else.
+    asks for nothing known asks for everything alike where nothing else is said, or nothing that is known either; beside
+    something else it asks for nothing.
 
     Raises:
         ValueError: if the weights are invalid (see `asked_weights`), nothing is asked for in the end, or a text has no
             reader.
     """
     require_reader(preference, reader)
+    asked = _in_all(preference, dimensions, reader, intensities, alone=True)
+    if not bool((asked > 0).any()):
+        raise ValueError(f"at least one weight must differ from zero, got {dict(preference.weights or {})}")
+    return asked
+
+
+def _in_all(
+    preference: Preference,
+    dimensions: Sequence[Dimension],
+    reader: PreferenceReader | None,
+    intensities: Intensities,
+    alone: bool,
+) -> Tensor:
+    """Gives what is asked for (K,) with what is usual; zeros where that is nothing.
+
+    What is usual is read first: a text stands alone too where that turns out to ask for nothing.
+
+    Args:
+        preference: What is said, and what is usual.
+        dimensions: The K dimensions.
+        reader: Reads texts.
+        intensities: Translate weights.
+        alone: Whether nothing else says what is asked for.
+    """
+    usual = torch.zeros(len(dimensions))
+    if preference.usual is not None:
+        silent = preference.text is None and preference.weights is None
+        usual = _in_all(preference.usual, dimensions, reader, intensities, alone and silent)
+    asked = _itself(preference, dimensions, reader, intensities, alone and not bool((usual > 0).any()))
+    return torch.where(mentioned(preference, dimensions) | spoken_of(asked, dimensions), asked, usual)
+
+
+def _itself(
+    preference: Preference,
+    dimensions: Sequence[Dimension],
+    reader: PreferenceReader | None,
+    intensities: Intensities,
+    alone: bool,
+) -> Tensor:
+    """Gives what text and weights ask for (K,), whatever is usual; the arguments are those of `_in_all`."""
     asked = torch.zeros(len(dimensions))
     if preference.text is not None and reader is not None:
-        asked = reader.asked(preference.text, alone=preference.weights is None and preference.usual is None)
+        asked = reader.asked(preference.text, alone and preference.weights is None)
     if preference.weights is not None:
         names = [dimension.name for dimension in dimensions]
         weighed = asked_weights(preference.weights, names, [dimension.opposite for dimension in dimensions])
         asked = torch.where(mentioned(preference, dimensions), intensities.turned(weighed, names), asked)
-    if preference.usual is not None:
-        said = mentioned(preference, dimensions) | spoken_of(asked, dimensions)
-        asked = torch.where(said, asked, asked_for(preference.usual, dimensions, reader, intensities))
-    if not bool((asked > 0).any()):
-        raise ValueError(f"at least one weight must differ from zero, got {dict(preference.weights or {})}")
     return asked
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from pcm.data import Batch
@@ -51,7 +51,8 @@ class StoredPairs:
         drawn = draw()
         self.folder.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(f".{uuid4().hex}")  # of several runs each writes the same
-        save_file({name: tensor.contiguous() for name, tensor in drawn._asdict().items()}, unfinished)
+        content = save({name: tensor.contiguous() for name, tensor in drawn._asdict().items()})
+        unfinished.write_bytes(content)  # `save_file` lets nobody else read it
         unfinished.replace(path)
         return drawn
 

@@ -241,7 +241,7 @@ class ControllerCLI(Run):
 
 
 def save_best(model: ControllerTraining, checkpoint: str, config: Any) -> None:
-    """Writes the bundle with the controller of a checkpoint, and with the reward models that judged.
+    """Writes the bundle with the controller of a checkpoint, the reward models that judged and the source's questions.
 
     Args:
         model: the training that ended.
@@ -254,15 +254,17 @@ def save_best(model: ControllerTraining, checkpoint: str, config: Any) -> None:
     mixture = model.frozen.mixture
     assert isinstance(mixture, Mixture)  # `training` put it there
     mixture.pcm = model.controller.cpu().eval()
-    bundle, rewards, provenance = config.model.bundle, config.model.rewards, {}
+    bundle, rewards, provenance, questions = config.model.bundle, config.model.rewards, {}, None
     if isinstance(bundle, str):
-        manifest = bundles.read_manifest(bundles.locate(bundle))
+        folder = bundles.locate(bundle)
+        manifest, questions = bundles.read_manifest(folder), folder / bundles.QUESTIONS
         mixture.cap, mixture.safe = manifest.cap, manifest.safe
         provenance = inherited(manifest.provenance)
     sources = sources_of(bundle, rewards, mixture.names)
     judged = {"rewards": {name: told_of(source) for name, source in sources.items()}}
     adapters = {name: Path(place_of(source)) for name, source in sources.items() if kind_of(source) == "adapter"}
-    mixture.save(config.output, {**provenance, "pcm": made_with(vars(config.model)) | judged}, rewards=adapters)
+    provenance["pcm"] = made_with(vars(config.model)) | judged
+    mixture.save(config.output, provenance, adapters, questions)
 
 
 def inherited(provenance: Mapping[str, Any]) -> dict[str, Any]:

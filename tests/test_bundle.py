@@ -1,6 +1,9 @@
 import json
+import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from stat import S_IMODE
 
 import pytest
 import torch
@@ -10,8 +13,11 @@ from tiny_bundle import DIMENSIONS, tiny_mixture
 import bundle
 from decoding.dimension import Dimension
 from decoding.sampling import Sampling
+from experts.bank import ExpertBank
 from experts.ensemble import member_folders
 from mixture import Mixture
+from pcm.gate.head import Gate
+from pcm.model import PreferenceControlModel
 from pcm.preference import Preference
 
 
@@ -117,9 +123,15 @@ def test_a_dimension_may_not_lead_out_of_the_bundle(name: str) -> None:
         bundle.Manifest((Dimension(name, "words"),), "anchored")
 
 
-def test_a_base_on_the_hub_needs_a_revision() -> None:
-    with pytest.raises(ValueError, match="must come with its revision"):
-        bundle.Manifest(DIMENSIONS, "anchored", base="owner/name")
+@pytest.mark.parametrize("revision", [None, "main", "v1", "abc1234", "A" * 40, "a" * 41])
+def test_a_base_on_the_hub_needs_a_commit(revision: str | None) -> None:
+    with pytest.raises(ValueError, match=f"its commit of 40 hexadecimal digits, got 'owner/name' with {revision!r}"):
+        bundle.Manifest(DIMENSIONS, "anchored", base="owner/name", base_revision=revision)
+
+
+def test_a_base_on_the_hub_is_no_path() -> None:
+    with pytest.raises(ValueError, match=r"must be owner/name with its commit .*, got '\.\./name'"):
+        bundle.Manifest(DIMENSIONS, "anchored", base="../name", base_revision="0" * 40)
 
 
 @pytest.mark.parametrize("name", ["nowhere", "./no/where", "a/b/c", "/no"])
@@ -138,6 +150,102 @@ def test_a_failed_write_leaves_the_earlier_bundle_and_nothing_else(copy: Path) -
         fill()
     assert [path.name for path in copy.parent.iterdir()] == ["copy"]
     assert bundle.read_manifest(copy).rule == "anchored"
+
+
+@pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("at", [1, 2])
+@pytest.mark.parametrize("problem", [KeyboardInterrupt, OSError])
+def test_whatever_stops_the_exchange_a_whole_bundle_is_there(
+    copy: Path, monkeypatch: pytest.MonkeyPatch, problem: type[BaseException], at: int, done: bool
+) -> None:
+    """The earlier one was deleted before the new one came, and what stopped the program in between deleted both."""
+    (copy / "README.md").write_text("mine")
+    mixture, renamed = Mixture.load(copy), Path.rename
+    mixture.rule, calls = "logit", []
+
+    def stopped(path: Path, target: Path) -> Path:
+        calls.append(path)
+        if len(calls) == at and not done:
+            raise problem
+        found = renamed(path, target)
+        if len(calls) == at:
+            raise problem
+        return found
+
+    monkeypatch.setattr(Path, "rename", stopped)
+    with pytest.raises(problem):
+        mixture.save(copy, {})
+    assert bundle.read_manifest(copy).rule == ("logit" if (at, done) == (2, True) else "anchored")
+    assert (copy / "README.md").read_text() == "mine"
+
+
+def test_a_bundle_written_in_place_keeps_what_others_put_beside_its_rooms_and_nothing_else(copy: Path) -> None:
+    mixture = Mixture.load(copy)
+    mixture.gate = Gate(32)
+    mixture.save(copy, {})
+    stale = sorted(path.name for path in copy.iterdir())
+    (copy / "README.md").write_text("mine")
+    (copy / "README.md").chmod(0o600)
+    (copy / "questions.jsonl").write_text("{}\n")
+    (copy / ".git" / "base").mkdir(parents=True)
+    (copy / ".git" / "base" / "bundle.json").write_text("an object")
+    (copy / ".git" / "base" / "bundle.json").chmod(0o444)
+    (copy / "latest").symlink_to("nowhere")
+    mixture.gate, mixture.reader = None, None
+    mixture.save(copy, {})
+    assert sorted(path.name for path in copy.iterdir()) == sorted(
+        {*stale, "README.md", "questions.jsonl", ".git", "latest"} - {"reader"}
+    )
+    assert Mixture.load(copy).gate is None
+    assert (copy / "README.md").read_text() == "mine"
+    assert S_IMODE((copy / "README.md").stat().st_mode) == 0o600
+    assert (copy / "questions.jsonl").read_text() == "{}\n"
+    assert (copy / ".git" / "base" / "bundle.json").read_text() == "an object"
+    assert (copy / "latest").readlink() == Path("nowhere")
+    assert [path.name for path in copy.parent.iterdir()] == ["copy"]
+
+
+def test_a_link_to_a_bundle_stays_one_and_leads_to_the_new_bundle(copy: Path, tmp_path: Path) -> None:
+    link = tmp_path / "links" / "newest"
+    link.parent.mkdir()
+    link.symlink_to(copy)
+    mixture = Mixture.load(link)
+    mixture.rule = "logit"
+    mixture.save_with(link, link, {})
+    assert link.readlink() == copy
+    assert bundle.read_manifest(copy).rule == "logit"
+    assert [path.name for path in link.parent.iterdir()] == ["newest"]
+
+
+def test_a_bundle_can_be_written_from_inside_its_folder(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(copy)
+    Mixture.load(".").save_with(Path(), Path(), {"again": {}})
+    assert bundle.read_manifest(copy).provenance["again"] == {}
+
+
+def test_questions_go_with_the_bundle_they_were_read_with(copy: Path, tmp_path: Path) -> None:
+    (copy / "questions.jsonl").write_text("{}\n")
+    Mixture.load(copy).save(tmp_path / "new", {})
+    (tmp_path / "new" / "questions.jsonl").write_text("other ones\n")
+    Mixture.load(copy).save_with(copy, tmp_path / "new", {})
+    assert (tmp_path / "new" / "questions.jsonl").read_text() == "{}\n"
+
+
+@pytest.fixture
+def strict_umask() -> Iterator[None]:
+    """New files are for their writer and his group."""
+    before = os.umask(0o027)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("strict_umask")
+def test_a_bundle_can_be_read_by_whom_the_umask_lets(tiny_bundle: Path, tmp_path: Path) -> None:
+    """Safetensors writes files that nobody else can read."""
+    Mixture.load(tiny_bundle).save(tmp_path / "new", {})
+    modes = {path: S_IMODE(path.stat().st_mode) for path in (tmp_path / "new", *(tmp_path / "new").rglob("*"))}
+    assert {path.suffix for path in modes} >= {".safetensors", ".json", ""}
+    assert not {path: oct(mode) for path, mode in modes.items() if mode != (0o750 if path.is_dir() else 0o640)}
 
 
 def test_a_bundle_replaces_a_bundle_but_nothing_else(copy: Path, tmp_path: Path) -> None:
@@ -192,6 +300,22 @@ def test_tensors_that_are_none_are_refused_in_words_though_they_are_listed(copy:
     (copy / "pcm" / "model.safetensors").write_bytes(b"no tensors")
     bundle.write_manifest(copy, bundle._parsed(copy / bundle.MANIFEST))
     with pytest.raises(ValueError, match="must hold what this version of the program writes, got"):
+        Mixture.load(copy)
+
+
+@pytest.mark.parametrize("part", [ExpertBank, PreferenceControlModel, Gate])
+def test_a_device_without_room_is_no_damaged_bundle(
+    copy: Path, monkeypatch: pytest.MonkeyPatch, part: type[torch.nn.Module]
+) -> None:
+    mixture = Mixture.load(copy)
+    mixture.gate = Gate(32)
+    mixture.save(copy, {})
+
+    def full(*arguments: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(part, "to", full)
+    with pytest.raises(torch.OutOfMemoryError, match=r"^CUDA out of memory$"):
         Mixture.load(copy)
 
 

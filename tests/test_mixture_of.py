@@ -16,11 +16,13 @@ import bundle
 import decode
 from decoding.dimension import Dimension
 from decoding.sampling import Sampling
+from experts import hub
 from experts.whole import WholeModels
 from mixture import Mixture
 from pcm.preference import Preference
 
 WISHES = [Preference(weights={"friendly": 1.0}), Preference(weights={"concise": 1.0, "unfriendly": 0.5})]
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
 QUESTION = [{"role": "user", "content": "What is a volcano?"}]
 
 
@@ -67,10 +69,13 @@ def test_a_base_in_memory_stays_as_it_is_and_brings_its_tokenizer(tiny_bundle: P
         Mixture.of(nowhere, adapters(tiny_bundle))
 
 
-def test_a_base_on_the_hub_at_a_revision_stays_there(
-    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("revision", ["main", COMMIT])
+def test_a_base_on_the_hub_at_a_revision_stays_there_at_its_commit(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, revision: str
 ) -> None:
+    """A branch alone would be another base tomorrow."""
     asked = []
+    monkeypatch.setattr(hub, "snapshot_download", lambda name, **settings: str(tmp_path / "snapshots" / COMMIT))
     for kind in (AutoModelForCausalLM, AutoTokenizer):
         read = kind.from_pretrained
 
@@ -79,11 +84,11 @@ def test_a_base_on_the_hub_at_a_revision_stays_there(
             return read(tiny_bundle / "base", **settings)
 
         monkeypatch.setattr(kind, "from_pretrained", fetched)
-    pinned = Mixture.of("someone/base@v1", adapters(tiny_bundle))
-    assert asked == [("someone/base", "v1")] * 2
+    pinned = Mixture.of(f"someone/base@{revision}", adapters(tiny_bundle))
+    assert asked == [("someone/base", COMMIT)] * 2
     pinned.save(tmp_path / "bundle", {})
     manifest = bundle.read_manifest(tmp_path / "bundle")
-    assert (manifest.base, manifest.base_revision) == ("someone/base", "v1")
+    assert (manifest.base, manifest.base_revision) == ("someone/base", COMMIT)
     assert not (tmp_path / "bundle" / "base" / "model.safetensors").exists()
     assert Mixture.of("someone/base", adapters(tiny_bundle)).base_id == "base"
 

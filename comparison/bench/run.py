@@ -56,7 +56,7 @@ class Plan:
     Args:
         shape: Name of the base's shape.
         device: Where.
-        dtypes: Precisions of the weights, one after the other; the load runs in the last one.
+        dtypes: Precisions of the weights, one after the other; the load runs in the first one.
         engines: What computes soup, floor and bank; the other methods are eager.
         experts: How many experts the banks have.
         overheads: For which of them the bare pass and the controller are timed.

@@ -1,6 +1,6 @@
 """Rebuilds the miniature bundle from nothing: every stage of the chain, one after another.
 
-    python -m experts.miniature                        # build/miniature/bundle, over an hour on two cores
+    python -m experts.miniature                        # build/miniature/bundle, some hours on two cores
     python -m experts.miniature --ship bundles/miniature   # and put it there
     python -m experts.miniature --scale quick --root /tmp/quick   # the same chain in a few tiny steps, some minutes
 
@@ -23,6 +23,8 @@ from typing import Literal
 from jsonargparse import auto_cli
 from rich.console import Console
 from rich.table import Table
+
+from bundle import written_whole
 
 BUILD = Path("build/miniature")
 CONFIGS = Path(__file__).parents[2] / "configs" / "miniature"
@@ -129,11 +131,15 @@ def reproduce(scale: Literal["full", "quick"] = "full", root: Path = Path(), shi
         scale: full as shipped, or quick: the same chain in a few tiny steps, whose bundle answers nothing.
         root: the folder in which `build/miniature` is made.
         ship: a folder that gets a copy of the finished bundle.
+
+    Raises:
+        SystemExit: if a stage ends without what it must make, or another scale was begun here.
     """
     console = Console()
     ship = ship.resolve() if ship else None
     root.mkdir(parents=True, exist_ok=True)
     os.chdir(root)
+    require_scale(scale)
     for number, stage in enumerate(STAGES, 1):
         if stage.done:
             console.print(f"[dim]{number}/{len(STAGES)} {stage.name}: done before[/dim]")
@@ -148,9 +154,21 @@ def reproduce(scale: Literal["full", "quick"] = "full", root: Path = Path(), shi
             )
     console.print(summary())
     if ship:
-        shutil.rmtree(ship, ignore_errors=True)
-        shutil.copytree(BUILD / "bundle", ship)
+        with written_whole(ship) as new:
+            shutil.copytree(BUILD / "bundle", new, dirs_exist_ok=True)
         console.print(f"The bundle is in {ship}")
+
+
+def require_scale(scale: str) -> None:
+    """Notes the scale of what is made here, and refuses to go on with what another one has begun."""
+    path = BUILD / "scale"
+    began = path.read_text("utf-8").strip() if path.exists() else scale
+    if began != scale:
+        raise SystemExit(
+            f"{BUILD.resolve()} must hold a {scale} run, a {began} one was begun there: give another --root"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"{scale}\n", encoding="utf-8")
 
 
 def note_seconds(name: str, seconds: float) -> None:

@@ -5,7 +5,7 @@ compared, saved and served in the same way. TIES and DARE are PEFT's own functio
 leave is of full rank and is factored again by a singular value decomposition.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -172,8 +172,3 @@ def _of_all(by_expert: Mapping[str, Mapping[str, Tensor]], module: str) -> list[
 def _require_share(density: float) -> None:
     if not 0 < density <= 1:
         raise ValueError(f"density must be in (0, 1], got {density}")
-
-
-def weighted(names: Sequence[str], scale: float) -> dict[str, float]:
-    """Gives each of these experts the same weight, `scale` together."""
-    return dict.fromkeys(names, scale / len(names))

@@ -38,7 +38,7 @@ from pcm.users.hypotheses import hypothesis
 from pcm.users.interview import Interview, belief_table
 from pcm.users.learning import Learner, outcomes_of
 from pcm.users.networks import Chosen
-from pcm.users.profile import Profile, load_profile, merged, path_of
+from pcm.users.profile import Profile, file_of, folder_of_users, load_profile, merged, path_of
 from pcm.users.question import read_questions, write_questions
 from pcm.users.ways import Log, Method, way_of
 
@@ -93,7 +93,7 @@ def learn(
         log: JSONL rows {"user", "prompt", "chosen", "rejected"}; a prompt is a text or a list of messages. Choices that
             a profile holds already are not counted twice.
         texts: What the user wrote: paragraphs of a text file, or JSONL rows {"text"}, perhaps with the "prompt" they
-            answer. Needs a name.
+            answer. Needs a name, and regression.
         name: Only this user, about whom the log's others may tell; without log and texts, learned anew from what the
             profile holds.
         method: From choices to a taste. Regression takes every user by themselves; population takes users to be like
@@ -106,6 +106,8 @@ def learn(
         bundle: Folder or hub id of a bundle with reward models.
         prior_scale: As in `ask`.
     """
+    if texts is not None and method != "regression":
+        raise ValueError(f"--texts needs the method regression, the others learn from choices alone, got {method}")
     folder, console = bundles.locate(bundle), Console(highlight=False)
     profiles = [merged(user, [profile_of(user), new]) for user, new in evidence(log, texts, name).items()]
     learner = learner_of(folder, prior_scale, profiles)
@@ -113,7 +115,7 @@ def learn(
     if method != "regression":
         learner = replace(learner, way=way_of(method, taught(log, learner, folder)), method=method)
     for profile, shown in zip(profiles, differences, strict=True):
-        learned = learner.informed(profile.texts).judged(profile, shown)
+        learned = learner.informed(profile).judged(profile, shown)
         if writer is not None:
             reply = chat_model(writer, writer_model, writer_key).reply
             learned = replace(learned, wish=hypothesis(profile.texts, learner.axes.dimensions, reply))
@@ -175,14 +177,18 @@ def show(name: str) -> None:
 
 
 def forget(name: str) -> None:
-    """Delete a user's profile with all its evidence, a damaged one too.
+    """Delete a user's profile with all its evidence, a damaged one too where profiles lie.
 
     Args:
-        name: The user's.
+        name: The user's, or a profile's file.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If a file that lies elsewhere is no profile.
     """
-    path = path_of(name)
-    if not path.is_file():
-        load_profile(name)  # says who has one
+    path = file_of(name)
+    if not path.is_file() or path.parent.resolve() != folder_of_users().resolve():
+        load_profile(name)  # says who has one, and refuses what is none
     path.unlink()
     Console(highlight=False).print(f"{path} is deleted")
 

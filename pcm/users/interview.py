@@ -49,7 +49,7 @@ class Interview:
             console: Where questions go.
             ask: Gives what the user types; EOFError ends the interview.
         """
-        self.profile, self.learner, self.questions = profile, learner.informed(profile.texts), questions
+        self.profile, self.learner, self.questions = profile, learner.informed(profile), questions
         self.save, self.console, self.ask = save, console, ask
         pairs = [question.choice(1.0) for question in questions]
         self.differences = learner.differences(pairs)  # (N, J), left minus right

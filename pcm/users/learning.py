@@ -4,6 +4,7 @@ Knows axes, beliefs and profiles; what scores an answer comes as a function. Doe
 """
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -39,7 +40,7 @@ class Learner:
         before: What is believed of a user who has shown nothing yet.
         judge: What made the scores, for the provenance of profiles.
         read: Reads own texts; without it they say nothing.
-        way: From choices to a belief, in place of logistic regression.
+        way: From choices to a belief, in place of logistic regression; own texts say nothing to it.
         method: What the way is called, for the provenance too.
     """
 
@@ -65,13 +66,23 @@ class Learner:
 
     def learned(self, profile: Profile) -> Profile:
         """The profile with what its evidence amounts to."""
-        return self.informed(profile.texts).judged(profile, self.differences(profile.choices))
+        return self.informed(profile).judged(profile, self.differences(profile.choices))
 
-    def informed(self, texts: Sequence[OwnText]) -> "Learner":
-        """The same for a user who wrote these texts: they say what is believed before any choice."""
-        if not texts or self.read is None:
+    def informed(self, profile: Profile) -> "Learner":
+        """The same for a user with these own texts: they say what is believed before any choice.
+
+        A way that something else taught has a beginning of its own, which no text moves.
+
+        Warns:
+            UserWarning: If texts count for nothing, since there is such a way.
+        """
+        if not profile.texts or self.read is None:
             return self
-        return replace(self, before=taste_of(self.read(texts), self.axes.places, self.before))
+        if self.way is not None:
+            told = f"{self.method} learns from choices alone: the own texts of {profile.name} are kept but not counted"
+            warnings.warn(told, stacklevel=2)
+            return self
+        return replace(self, before=taste_of(self.read(profile.texts), self.axes.places, self.before))
 
     def judged(self, profile: Profile, differences: Tensor) -> Profile:
         """The profile with what its choices amount to, where it is known how their answers differ `(N, J)`."""

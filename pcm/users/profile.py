@@ -55,8 +55,7 @@ class Profile:
 
     def __post_init__(self) -> None:
         """Refuses a name that would be no file's."""
-        if not re.fullmatch(r"[\w.-]*\w[\w.-]*", self.name):
-            raise ValueError(f"a user's name must be of letters, digits, _, - and ., got {self.name!r}")
+        require_name(self.name)
 
     @property
     def preference(self) -> Preference | None:
@@ -92,9 +91,33 @@ def folder_of_users() -> Path:
     return Path(os.environ.get(FOLDER) or user_data_path("medley") / "users")
 
 
+def require_name(name: str) -> None:
+    """Refuses a user's name that would be no file's.
+
+    Raises:
+        ValueError: If it holds what does not belong into a file's name.
+    """
+    if not re.fullmatch(r"[\w.-]*\w[\w.-]*", name):
+        raise ValueError(f"a user's name must be of letters, digits, _, - and ., got {name!r}")
+
+
 def path_of(name: str, folder: Path | None = None) -> Path:
-    """The file of a profile."""
+    """The file of a user's profile.
+
+    Raises:
+        ValueError: If the name would be no file's.
+    """
+    require_name(name)
     return (folder or folder_of_users()) / f"{name}.json"
+
+
+def file_of(name_or_file: str, folder: Path | None = None) -> Path:
+    """The file of a profile that is given by its user's name or by its file, `*.json`.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    return Path(name_or_file) if name_or_file.endswith(".json") else path_of(name_or_file, folder)
 
 
 def load_profile(name_or_file: str, folder: Path | None = None) -> Profile:
@@ -102,9 +125,10 @@ def load_profile(name_or_file: str, folder: Path | None = None) -> Profile:
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If the file is damaged, or of a version that this program cannot read.
+        ValueError: If the name would be no file's, the file is damaged, or it is of a version that this program cannot
+            read.
     """
-    path = Path(name_or_file) if name_or_file.endswith(".json") else path_of(name_or_file, folder)
+    path = file_of(name_or_file, folder)
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in path.parent.glob("*.json"))) or "none yet"
         raise FileNotFoundError(f"a user must have a profile, got {name_or_file!r} without {path} (there: {known})")

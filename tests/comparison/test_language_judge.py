@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from fake_endpoint import Endpoint, running_endpoint
 
-from comparison.language_judge import LanguageJudge
+from comparison.language_judge import LanguageJudge, verdict
 from experts.miniature.corpus import Prompt
 from pcm.chat import ChatModel
 
@@ -49,6 +49,47 @@ def test_a_judge_who_looks_at_the_place_alone_decides_nothing(endpoint: Endpoint
 def test_a_win_and_a_tie_are_no_win(endpoint: Endpoint, tmp_path: Path):
     endpoint.says = lambda text: "A" if "Answer A:\none" in text else "tie"
     assert judge(endpoint, tmp_path).wins(PROMPTS[:1], ["one"], ["two"], ("warm",)).tolist() == [0.5]
+
+
+@pytest.mark.parametrize(
+    ("reply", "decided"),
+    [
+        ("A", "A"),
+        ("**B**", "B"),
+        ("_B_.", "B"),
+        ("Tie.", "TIE"),
+        ("Answer A", "A"),
+        ("My verdict: **tie**", "TIE"),
+        ("B, because it gives a clear explanation.", "B"),
+        ("**B** – it is a little warmer than A.", "B"),
+        ("B\n\nAnswer A is a list, and no tie breaks that.", "B"),
+        ("Answer A is better in tone. But B is right.\n\nB", "B"),
+        ("Answer A has its points, so has B. The better answer is B.", "B"),
+        ("Answer A has a good start, but B suits this person better than A does.", "B"),
+        ("Both are brief. I would go with A here.", "A"),
+        ("Both are fine; it's a TIE between A and B.", "TIE"),
+        ("This is not a tie: answer B wins.", "B"),
+        ("I cannot say: a draw.", None),
+        ("A clear explanation is missing in both.", None),
+        ("A better answer would be brief. I prefer a friendly tone.", None),
+        ("Verdict: A clear win; I prefer B.", "B"),
+        ("Verdict: A because it is brief, unlike B.", "A"),
+        ("A because B is long.", "A"),
+        ("b", None),
+        ("", None),
+    ],
+)
+def test_a_verdict_is_read_and_an_article_is_none(reply: str, decided: str | None):
+    assert verdict(reply) == decided
+
+
+def test_replies_without_a_verdict_are_counted_also_those_from_disk(endpoint: Endpoint, tmp_path: Path):
+    endpoint.says = lambda text: "Hard to say." if "Answer A:\none" in text else "tie"
+    for _ in range(2):
+        asked = judge(endpoint, tmp_path)
+        assert asked.wins(PROMPTS[:2], ["one", "x"], ["two", "y"], ("warm",)).tolist() == [0.5, 0.5]
+        assert asked.told == {"replies": 4, "undecided": 1}
+    assert len(endpoint.bodies) == 4
 
 
 def test_the_last_word_of_a_long_reply_counts(endpoint: Endpoint, tmp_path: Path):

@@ -194,5 +194,7 @@ def test_a_judge_of_pairs_sees_the_reference_s_answers_first(tmp_path: Path):
     rates = win_rates(results, "soup-best", PROMPTS, Longer(), Progress(disable=True))
     assert list(rates) == ["base", "expert-a", "expert-b", ORACLE, BEST_SINGLE]
     assert rates["base"] == pytest.approx({"mean": 0.5, "low": 0.5, "high": 0.5})
-    report = reported(tmp_path, Likes()) | {"language_judge": {"model": "some-model", "win_rates": rates}}
+    spoken = {"model": "some-model", "win_rates": rates, "replies": 90, "undecided": 7}
+    report = reported(tmp_path, Likes()) | {"language_judge": spoken}
     assert "How often some-model, asked in both orders, prefers soup-best" in page(report)
+    assert "Of 90 replies 7 held no verdict and count as ties." in page(report)

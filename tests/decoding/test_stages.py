@@ -25,10 +25,10 @@ def test_stages_give_exactly_the_tokens_of_a_rollout(
     """Requests with other experts leave at other times: rows of the cache must leave with their request."""
     input_ids, mask = mixture.encode(SHORT)
     sampling = Sampling(temperature=temperature, max_new_tokens=30)
-    free = Rollout.of(mixture.emit(input_ids, mask, ASKED, sampling, generators(4))).tokens
+    free = Rollout.of(turn.written for turn in mixture.emit(input_ids, mask, ASKED, sampling, generators(4))).tokens
     # Tokens that some answer reaches early and some late, so that the answers end at different lengths.
     monkeypatch.setattr(Mixture, "stop_ids", [int(free[0, 4]), int(free[1, 11]), int(free[2, 19])])
-    whole = Rollout.of(mixture.emit(input_ids, mask, ASKED, sampling, generators(4)))
+    whole = Rollout.of(turn.written for turn in mixture.emit(input_ids, mask, ASKED, sampling, generators(4)))
     staged = mixture.rollout(input_ids, mask, ASKED, sampling, generators(4))
     assert torch.equal(staged.tokens, whole.tokens)
     assert torch.equal(staged.mask, whole.mask)
@@ -45,7 +45,7 @@ def test_stages_look_back_over_all_of_the_answer(mixture: Mixture):
         Sampling(1.0, max_new_tokens=20, repetition_penalty=0.1),
         Sampling(1.0, max_new_tokens=20, stop=[stop]),
     ):
-        whole = Rollout.of(mixture.emit(input_ids, mask, ASKED, sampling, generators(4)))
+        whole = Rollout.of(turn.written for turn in mixture.emit(input_ids, mask, ASKED, sampling, generators(4)))
         staged = mixture.rollout(input_ids, mask, ASKED, sampling, generators(4))
         assert torch.equal(staged.tokens, whole.tokens)
     assert staged.mask.sum(-1).tolist() == [20, 20, 20, STAGE + 1]

@@ -1,16 +1,20 @@
 """Experts come from folders or from hub repositories at a pinned revision."""
 
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from households import Household
+from huggingface_hub import snapshot_download
 
 from experts import hub
 from experts.bank import ExpertBank
-from experts.hub import located, split_revision
+from experts.hub import is_pinned, located, pinned, split_revision
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @pytest.fixture
@@ -72,6 +76,44 @@ def test_what_the_hub_does_not_give_is_refused_with_its_words(
     monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
     with pytest.raises(FileNotFoundError, match=r"got someone/gone \(the hub says: no such repository\)$"):
         located("someone/gone", ["a"])
+
+
+@pytest.mark.parametrize("revision", ["main", "v1", "refs/pr/1", COMMIT[:7]])
+def test_a_revision_is_pinned_by_the_commit_that_it_names_now(monkeypatch: pytest.MonkeyPatch, revision: str) -> None:
+    calls = []
+
+    def snapshot_download(repo_id: str, **settings: Any) -> str:
+        calls.append((repo_id, settings["revision"]))
+        return f"/cache/models--someone--model/snapshots/{COMMIT}"
+
+    monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
+    assert not is_pinned(f"someone/model@{revision}")
+    assert pinned(f"someone/model@{revision}") == f"someone/model@{COMMIT}"
+    assert is_pinned(f"someone/model@{COMMIT}")
+    assert calls == [("someone/model", revision)]
+
+
+def test_what_cannot_change_or_names_no_revision_is_left_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked_for: list[dict[str, Any]]
+) -> None:
+    (tmp_path / "owner/name@v1").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    model = torch.nn.Identity()
+    for source in (f"owner/model@{COMMIT}", "owner/model", "owner/name@v1", Path("owner/model@v1"), model):
+        assert pinned(source) is source
+    assert not asked_for
+
+
+def test_the_commit_of_a_copy_here_is_known_without_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    repository = tmp_path / "models--someone--model"
+    (repository / "snapshots" / COMMIT).mkdir(parents=True)
+    (repository / "snapshots" / COMMIT / "config.json").write_text("{}")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "v1").write_text(COMMIT)
+    monkeypatch.setattr(hub, "snapshot_download", partial(snapshot_download, cache_dir=tmp_path, local_files_only=True))
+    assert pinned("someone/model@v1") == f"someone/model@{COMMIT}"
+    with pytest.raises(FileNotFoundError, match="a model must be a folder, or a hub id that can be fetched"):
+        pinned("someone/model@v2")
 
 
 def test_a_revision_is_what_follows_the_at_sign() -> None:

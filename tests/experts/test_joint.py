@@ -336,6 +336,8 @@ def test_references_are_kept_until_what_they_are_made_from_changes(tmp_path, ban
     save_references(references, tmp_path / "references.safetensors", made_from)
     kept = load_references(tmp_path / "references.safetensors", made_from)
     assert all(torch.equal(first, second) for first, second in zip(kept, references, strict=True))
+    (tmp_path / "plain").touch()  # several runs share them, and safetensors writes files that nobody else can read
+    assert (tmp_path / "references.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
     other = fingerprint(bank, rewards, [*prompts, torch.tensor([1])], 0, 8, 1)
     drawn_otherwise = [fingerprint(bank, rewards, prompts, *drawn) for drawn in ((1, 8, 1), (0, 9, 1), (0, 8, 2))]
     assert len({made_from, other, *drawn_otherwise}) == 5

@@ -19,7 +19,8 @@ from mixture import Mixture
 from pcm.preference import Preference
 
 NAMES = [dimension.name for dimension in DIMENSIONS]
-HUB = "someone/concise@v1"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+HUB = f"someone/concise@{COMMIT}"
 
 
 @pytest.fixture(scope="module")
@@ -91,10 +92,22 @@ def test_a_whole_model_on_the_hub_stays_there_and_is_read_at_its_revision(
         "friendly": "experts/friendly", "unfriendly": "experts/unfriendly", "concise": HUB
     }  # fmt: skip
     assert spoken(Mixture.load(tmp_path / "bundle")) == spoken(whole)
-    assert hub == [("someone/concise", "v1")] * 2
+    assert hub == [("someone/concise", COMMIT)] * 2
 
 
-def test_only_what_is_on_the_hub_at_a_revision_is_pinned(
+def test_a_tag_of_a_whole_model_is_kept_as_the_commit_that_it_names(
+    whole: Mixture, hub: list[tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("experts.hub.snapshot_download", lambda name, **settings: str(tmp_path / COMMIT))
+    whole.bank.base.save_pretrained(tmp_path / "base")
+    of_the_hub = {"concise": "someone/concise@v1"}
+    models = Mixture.of(tmp_path / "base", of_the_hub, kind=WholeModels, tokenizer=whole.tokenizer)
+    models.save(tmp_path / "bundle", {})
+    assert bundle.read_manifest(tmp_path / "bundle").whole_models == {"concise": HUB}
+    assert hub == [("someone/concise", COMMIT)]
+
+
+def test_only_what_is_on_the_hub_at_a_commit_is_pinned(
     whole: Mixture, hub: list[tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -103,6 +116,9 @@ def test_only_what_is_on_the_hub_at_a_revision_is_pinned(
     assert models.pinned == {}
     models.replace("concise", HUB)
     assert models.pinned == {"concise": HUB}
+    models.replace("concise", "someone/concise@main")
+    assert models.pinned == {}
+    models.replace("concise", HUB)
     models.replace("concise", own)
     assert models.pinned == {}
     models.replace("concise", HUB)
@@ -111,15 +127,16 @@ def test_only_what_is_on_the_hub_at_a_revision_is_pinned(
     own.save_pretrained(HUB)
     models.add("concise", HUB)
     assert models.pinned == {}
-    assert len(hub) == 3
+    assert len(hub) == 5
 
 
 @pytest.mark.parametrize(
     ("places", "message"),
     [
         ({"friendly": "experts/friendly"}, r"for every expert or none, .*got \['friendly'\]"),
-        (dict.fromkeys(NAMES, "someone/model"), "must lie in experts/friendly, or on the hub as owner/name@revision"),
-        (dict.fromkeys(NAMES, "../outside@v1"), r"got '\.\./outside@v1'"),
+        (dict.fromkeys(NAMES, "someone/model"), "must lie in experts/friendly, or on the hub as owner/name@commit"),
+        (dict.fromkeys(NAMES, "someone/model@main"), "40 hexadecimal digits, got 'someone/model@main'"),
+        (dict.fromkeys(NAMES, f"../outside@{COMMIT}"), r"got '\.\./outside@0123"),
         (dict.fromkeys(NAMES, "experts/friendly"), "'unfriendly' must lie in experts/unfriendly"),
     ],
 )

@@ -21,7 +21,6 @@ from experts.soup.recipes import (
     recipe_named,
     ties_merged,
     updates_of,
-    weighted,
 )
 
 WEIGHTS = {"expert0": 0.5, "expert1": 0.2, "expert2": -0.3}
@@ -159,7 +158,6 @@ def test_recipes_that_cannot_be_are_refused(scalar: ExpertBank) -> None:
     with pytest.raises(ValueError, match=r"density must be in \(0, 1\], got 0"):
         ties_merged(scalar, {"a": 1.0}, density=0)
     assert recipe_named("ties", 0.25).label == "TIES on the updates, density 0.25"
-    assert weighted(("a", "b"), 3.0) == {"a": 1.5, "b": 1.5}
 
 
 def test_the_command_saves_a_soup_of_adapters_made_by_peft(tmp_path: Path, llama: Household, capsys) -> None:

@@ -1,15 +1,17 @@
 import io
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+import decode
 from decoding.sampling import Sampling
 from interface.answer import Settings
 from interface.batch import answer_all, write_all
-from interface.requests import conversation_of, read_requests, require_answerable
+from interface.requests import Request, conversation_of, read_requests, require_answerable
 from mixture import Mixture
 from pcm.preference import Preference
 
@@ -38,7 +40,11 @@ def test_what_is_usual_holds_for_lines_with_a_wish_of_their_own_too(prompts: Pat
 
 def written(mixture: Mixture, prompts: Path, output: Path, batch_size: int = 3) -> list[dict[str, object]]:
     requests = read_requests(prompts, Preference(weights={"concise": 1.0}))
-    write_all(mixture, requests, output, SETTINGS, batch_size, Console(file=io.StringIO()))
+    write_all(mixture, requests, output, SETTINGS, batch_size, "bundle", Console(file=io.StringIO()))
+    return lines_of(output)
+
+
+def lines_of(output: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in output.read_text(encoding="utf-8").split("\n")[:-1]]
 
 
@@ -61,8 +67,8 @@ def test_a_file_is_told_what_each_line_asks_for(mixture: Mixture, prompts: Path)
     fronts = [conversation_of(request, mixture, tell=True)[0] for request in requests]
     assert [front["role"] for front in fronts] == ["user", "system", "system", "user"]
     assert [front["content"] for front in fronts[1:3]] == [unfriendly, "be warm"]
-    told = list(answer_all(mixture, requests, replace(SETTINGS, told=True), first=0, batch_size=2))
-    plain = list(answer_all(mixture, requests, SETTINGS, first=0, batch_size=2))
+    told = list(answer_all(mixture, requests, replace(SETTINGS, told=True), 0, 2, "bundle"))
+    plain = list(answer_all(mixture, requests, SETTINGS, 0, 2, "bundle"))
     same = [json.loads(a)["text"] == json.loads(b)["text"] for a, b in zip(told, plain, strict=True)]
     assert same == [True, False, False, True]
 
@@ -200,7 +206,7 @@ def test_an_impossible_batch_size_is_refused_and_writes_nothing(
     mixture: Mixture, prompts: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
-        next(answer_all(mixture, read_requests(prompts, None), SETTINGS, first=0, batch_size=0))
+        next(answer_all(mixture, read_requests(prompts, None), SETTINGS, 0, 0, "bundle"))
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         written(mixture, prompts, tmp_path / "answers.jsonl", batch_size=0)
     assert not (tmp_path / "answers.jsonl").exists()
@@ -211,6 +217,104 @@ def test_answers_to_other_numbers_are_not_taken_for_these(mixture: Mixture, prom
     before = written(mixture, prompts, output)
     other = [{**line, "weights": {"friendly": 1}} if number == 1 else line for number, line in enumerate(LINES)]
     prompts.write_text("\n".join(json.dumps(line) for line in other))
-    with pytest.raises(ValueError, match=r"line 2 of .* must answer line 2 of the prompts"):
+    with pytest.raises(ValueError, match=r"line 2 of .* must be made with the same preference .* as now: give another"):
         written(mixture, prompts, output)
-    assert [json.loads(line) for line in output.read_text(encoding="utf-8").split("\n")[:-1]] == before
+    assert lines_of(output) == before
+
+
+WISHED = Preference("be warm", {"concise": 0.5}, usual=Preference(weights={"unfriendly": 1.0}))
+
+
+@pytest.fixture
+def answered(mixture: Mixture, tmp_path: Path) -> Path:
+    """Answers to one request in words, numbers and a profile."""
+    output = tmp_path / "answered.jsonl"
+    goes_on(mixture, output, WISHED)
+    return output
+
+
+def goes_on(
+    mixture: Mixture, output: Path, wish: Preference, settings: Settings = SETTINGS, bundle: str = "bundle"
+) -> None:
+    requests = [Request("Hi", wish, line=1)]
+    write_all(mixture, requests, output, settings, 1, bundle, Console(file=io.StringIO()))
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        replace(WISHED, weights={"concise": 1.0}),
+        replace(WISHED, weights=None),
+        replace(WISHED, usual=Preference(weights={"unfriendly": 0.5})),
+        replace(WISHED, usual=None),
+    ],
+)
+def test_the_same_words_with_other_numbers_or_another_profile_are_another_request(
+    mixture: Mixture, answered: Path, wish: Preference
+) -> None:
+    with pytest.raises(ValueError, match=r"line 1 of .* the same preference \(weights or profile\) as now"):
+        goes_on(mixture, answered, wish)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        replace(SETTINGS, seed=8),
+        replace(SETTINGS, told=True),
+        replace(SETTINGS, explained=True),
+        replace(SETTINGS, sampling=replace(SETTINGS.sampling, temperature=0.5)),
+        replace(SETTINGS, sampling=replace(SETTINGS.sampling, max_new_tokens=7)),
+        replace(SETTINGS, sampling=replace(SETTINGS.sampling, logit_bias={2: 1.0, "warm": 1.0})),
+        replace(SETTINGS, sampling=replace(SETTINGS.sampling, stop=["."])),
+    ],
+)
+def test_answers_of_other_settings_are_refused(mixture: Mixture, answered: Path, settings: Settings) -> None:
+    with pytest.raises(ValueError, match=r"line 1 of .* the same settings \(rule, .*\) as now"):
+        goes_on(mixture, answered, WISHED, settings)
+
+
+def test_answers_of_another_rule_cap_or_bundle_are_refused(mixture: Mixture, answered: Path) -> None:
+    before = answered.read_bytes()
+    goes_on(mixture, answered, WISHED)  # the same is kept
+    with pytest.raises(ValueError, match="the same bundle as now: give another --output, or delete the file"):
+        goes_on(mixture, answered, WISHED, bundle="another")
+    mixture.cap = 0.5
+    with pytest.raises(ValueError, match="the same settings"):
+        goes_on(mixture, answered, WISHED)
+    mixture.cap, mixture.rule = None, "probability"
+    with pytest.raises(ValueError, match="the same bundle and settings"):
+        goes_on(mixture, answered, WISHED, bundle="another")
+    assert answered.read_bytes() == before
+
+
+def test_a_bias_is_the_same_in_any_order(mixture: Mixture, answered: Path) -> None:
+    answered.unlink()
+    for bias in ({2: 1.0, "warm": 1.0}, {"warm": 1.0, 2: 1.0}):
+        settings = replace(SETTINGS, sampling=replace(SETTINGS.sampling, logit_bias=bias))
+        goes_on(mixture, answered, WISHED, settings)
+    assert len(lines_of(answered)) == 1
+
+
+def test_answers_of_an_earlier_version_are_refused(mixture: Mixture, answered: Path) -> None:
+    (answer,) = lines_of(answered)
+    assert list(answer)[-1] == "made_from"
+    del answer["made_from"]
+    answered.write_text(json.dumps(answer) + "\n")
+    with pytest.raises(ValueError, match=r"line 1 of .* must say what it was made from, which earlier"):
+        goes_on(mixture, answered, WISHED)
+
+
+def test_the_command_refuses_to_go_on_with_another_bundle(
+    tiny_bundle: Path, prompts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompts.write_text(json.dumps(LINES[0]) + "\n")
+    other = tmp_path / "other"
+    Mixture.load(tiny_bundle, rule="logit").save(other, {"made_by": "another test"})
+    shutil.copytree(tiny_bundle, tmp_path / "moved")
+    files = ["--prompts", str(prompts), "--output", str(tmp_path / "a.jsonl"), "--max-new-tokens", "4", "--bundle"]
+    assert decode.main([*files, str(tiny_bundle)]) == 0
+    assert decode.main([*files, str(tmp_path / "moved")]) == 0  # where it lies makes no difference
+    capsys.readouterr()
+    assert decode.main([*files, str(other), "--rule", "anchored"]) == 2
+    assert "must be made with the same bundle as now" in capsys.readouterr().err
+    assert len(lines_of(tmp_path / "a.jsonl")) == 1

@@ -2,13 +2,20 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 import yaml
+from test_training import training
 
+from bundle import read_manifest
 from experts.reward_sources import told_of
-from pcm.train import inherited, made_with, main
+from mixture import Mixture
+from pcm.gate.head import Gate
+from pcm.train import inherited, made_with, main, save_best
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = {
@@ -74,3 +81,20 @@ def test_the_page_s_early_stop_and_curves_elsewhere_are_options_of_the_command(m
 def test_a_new_controller_does_not_inherit_how_another_ones_gate_and_curves_were_made():
     kept = {"reader": {"steps": 1500}, "soup": {"friendly": 1.0}}
     assert inherited({**kept, "pcm": {"beta": 0.1}, "gate": {"rounds": 3}, "intensities": {"answers": 9}}) == kept
+
+
+@pytest.mark.parametrize("place", ["bundle", "new"])
+def test_a_new_controller_s_bundle_has_the_questions_of_the_old_one_and_not_its_gate(tiny_bundle, tmp_path, place):
+    folder = shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    with_gate = Mixture.load(folder)
+    with_gate.gate = Gate(32)
+    with_gate.save(folder, {"gate": {"rounds": 3}})
+    (folder / "questions.jsonl").write_text("{}\n")
+    module = training(with_gate.uniform())
+    torch.save({"state_dict": module.state_dict()}, tmp_path / "best.ckpt")
+    rewards = dict.fromkeys(with_gate.names, "my.rewards:brevity")
+    settings = SimpleNamespace(**{**SETTINGS, "bundle": str(folder), "rewards": rewards})
+    save_best(module, str(tmp_path / "best.ckpt"), SimpleNamespace(model=settings, output=tmp_path / place))
+    assert (tmp_path / place / "questions.jsonl").read_text() == "{}\n"
+    assert not (tmp_path / place / "pcm" / "gate").exists()
+    assert read_manifest(tmp_path / place).provenance.keys() == {"pcm"}

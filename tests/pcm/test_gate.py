@@ -120,7 +120,7 @@ def test_a_rollout_whose_requests_leave_early_is_spared_the_same(mixture: Mixtur
     def generators() -> list[torch.Generator]:
         return [torch.Generator().manual_seed(seed) for seed in range(3)]
 
-    whole = Rollout.of(mixture.emit(ids, mask, ASKED, samplings, generators()))
+    whole = Rollout.of(turn.written for turn in mixture.emit(ids, mask, ASKED, samplings, generators()))
     staged = mixture.rollout(ids, mask, ASKED, samplings, generators())
     assert torch.equal(staged.tokens, whole.tokens)
     torch.testing.assert_close(staged.logprobs, whole.logprobs)

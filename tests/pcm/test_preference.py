@@ -1,6 +1,7 @@
 """From a person's words or numbers to what is asked of each dimension."""
 
 import pytest
+import torch
 from tiny_bundle import DIMENSIONS, hears
 
 from pcm.intensity.curves import Intensities
@@ -72,6 +73,39 @@ def test_what_is_usual_is_heard_on_the_axes_that_nothing_else_speaks_of(reader):
 def test_beside_what_is_usual_a_text_that_asks_for_nothing_known_asks_for_nothing(reader):
     with pytest.warns(UserWarning, match="only what else is asked for is followed"):
         assert asked_beside_the_usual(hears(reader, 0, 0, 0), "hello") == [0.0, 1.0, 0.5]
+
+
+def understands(reader: PreferenceReader, **texts: tuple[float, ...]) -> PreferenceReader:
+    """The reader, made to give each text, a word, its probabilities."""
+    reader.probabilities = lambda said: torch.tensor([texts[one] for one in said])  # type: ignore[method-assign]
+    return reader
+
+
+NOTHING = (0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (Preference("brief", usual=Preference("hm")), [0.0, 0.0, 0.75]),
+        (Preference(weights={"concise": 0.5}, usual=Preference("hm")), [0.0, 0.0, 0.5]),
+        (Preference("brief", {"friendly": 0.25}, usual=Preference("hm")), [0.25, 0.0, 0.75]),
+        (Preference("eh", usual=Preference("hm", {"concise": 0.5})), [0.0, 0.0, 0.5]),
+    ],
+)
+def test_usual_words_that_ask_for_nothing_known_ask_for_nothing_beside_a_wish(reader, said, expected):
+    heard = understands(reader, hm=NOTHING, eh=NOTHING, brief=(0.0, 0.0, 0.75))
+    with pytest.warns(UserWarning, match="got") as warned:
+        assert asked_for(said, DIMENSIONS, heard, Intensities()).tolist() == expected
+    assert all("only what else is asked for is followed" in str(one.message) for one in warned)
+
+
+def test_words_that_nobody_understands_ask_for_everything_alike_also_where_they_are_usual(reader):
+    heard = understands(reader, hm=NOTHING, eh=NOTHING)
+    for said, last in ((Preference(usual=Preference("hm")), "hm"), (Preference("eh", usual=Preference("hm")), "eh")):
+        with pytest.warns(UserWarning, match="got") as warned:
+            assert asked_for(said, DIMENSIONS, heard, Intensities()).tolist() == [1.0, 1.0, 1.0]
+        assert f"got '{last}': all of them are mixed alike" in str(warned[-1].message)
 
 
 def test_usual_words_need_a_reader_too():

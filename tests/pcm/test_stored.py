@@ -31,6 +31,14 @@ def test_what_was_drawn_once_comes_back_to_the_last_bit(tmp_path):
     assert [path.suffix for path in (tmp_path / "pairs").iterdir()] == [".safetensors"]
 
 
+def test_others_can_read_what_was_drawn(tmp_path):
+    """Several runs share it; safetensors writes files that nobody else can read."""
+    StoredPairs(tmp_path / "pairs", "these models")(batch(), SETTINGS, judged)
+    (tmp_path / "plain").touch()
+    (path,) = (tmp_path / "pairs").iterdir()
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
 def test_whatever_answers_depend_on_has_a_file_of_its_own(tmp_path):
     ours = batch()
     others = [

@@ -9,7 +9,7 @@ import pytest
 from tastes import PROMPT, easier, learner, questions, written
 
 from pcm.users import __main__ as commands
-from pcm.users.profile import load_profile
+from pcm.users.profile import Profile, load_profile
 from pcm.users.question import read_questions, write_questions
 
 ROOT = Path(__file__).parents[3]
@@ -73,6 +73,44 @@ def test_a_damaged_profile_can_be_forgotten(own_folder):
         commands.show("ada")
     commands.forget("ada")
     assert list(own_folder.iterdir()) == []
+
+
+def test_only_a_profile_can_be_forgotten(tmp_path, own_folder):
+    own_folder.mkdir()
+    settings = tmp_path / "settings.json"
+    settings.write_text("{}")
+    for name in ("../settings", "..", f"{tmp_path}/settings"):
+        with pytest.raises(ValueError, match="a user's name must be of letters"):
+            commands.forget(name)
+    for file in (settings, own_folder / ".." / "settings.json"):
+        with pytest.raises(ValueError, match=r"settings\.json must be a profile"):
+            commands.forget(str(file))
+    assert settings.read_text() == "{}"
+
+
+def test_a_profile_can_be_forgotten_by_its_file_wherever_it_lies(tmp_path, own_folder, monkeypatch):
+    Profile("ada").save()
+    Profile("bob").save(tmp_path)
+    commands.forget(str(own_folder / "ada.json"))
+    monkeypatch.chdir(tmp_path)
+    commands.forget("bob.json")
+    assert list(tmp_path.rglob("*.json")) == []
+
+
+def test_own_texts_are_refused_or_told_of_where_a_method_does_not_hear_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(commands.Mixture, "load", lambda folder: SimpleNamespace(reader=None))
+    reading = replace(learner(), read=lambda texts: [written(200, (0.9,))])
+    monkeypatch.setattr(commands, "learner_of", lambda folder, scale, profiles: reading)
+    (tmp_path / "mails.txt").write_text("I like bees.\n")
+    path = log(tmp_path / "log.jsonl", ada=0, **{f"user{number}": 0 for number in range(20)})
+    with pytest.raises(ValueError, match=r"--texts needs the method regression, .* got population"):
+        commands.learn(log=path, name="ada", texts=tmp_path / "mails.txt", method="population")
+    commands.learn(name="ada", texts=tmp_path / "mails.txt")
+    assert load_profile("ada").weights == {"easy": 1.0}
+    with pytest.warns(UserWarning, match="population learns from choices alone: the own texts of ada are kept"):
+        commands.learn(log=path, name="ada", method="population")
+    assert load_profile("ada").weights == {"easy": -1.0}
+    assert len(load_profile("ada").texts) == 1
 
 
 def test_learning_from_nothing_is_refused(tmp_path):

@@ -78,7 +78,7 @@ class WholeModels(nn.Module):
         self.base = _frozen(base)
         self.names: list[str] = []
         self.pinned: dict[str, str] = {}
-        """The experts that were read from the hub at a revision, `owner/name@revision`."""
+        """The experts that were read from the hub at a commit, `owner/name@commit`."""
         self._experts = nn.ModuleDict()
 
     @classmethod

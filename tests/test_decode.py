@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import decode
 
@@ -232,6 +233,23 @@ def test_a_damaged_bundle_is_one_line_on_standard_error(
     err = capsys.readouterr().err
     assert "base/config.json must have the sha256" in err
     assert err.count("\n") == 1
+
+
+def test_a_device_that_is_full_is_one_line_on_standard_error_and_a_defect_is_none(
+    command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(problem: Exception) -> None:
+        def load(*arguments: object, **settings: object) -> None:
+            raise problem
+
+        monkeypatch.setattr(decode, "_load", load)
+
+    failing(torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB."))
+    assert decode.main(command) == 2
+    assert capsys.readouterr().err == "error: CUDA out of memory. Tried to allocate 2 GiB.\n"
+    failing(RuntimeError("shapes do not match"))
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        decode.main(command)
 
 
 def test_help_teaches_with_examples(capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,20 +23,13 @@ TASK = (
     "Conversation:\n{conversation}\n\nAnswer A:\n{first}\n\nAnswer B:\n{second}\n\n"
     "Which answer is right and suits this person better? Reply with one word: A, B or tie."
 )
-_VERDICT = r"(A|B|(?i:tie))"
-_NAMES = r"(?i:verdict|answer|choice|winner|decision)"
-_NO_ARTICLE = r"(?! (?!(?:because|since|as|is|for|over|by|with|here)\b)[a-z])"  # not A of "A clear win for B"
-_BETTER = r"(?i:is (?:clearly |much |slightly )?(?:the )?better|is right|wins|suits)"
-ALONE = re.compile(rf"^[\W_]*(?:(?:\w+ )?{_NAMES}\b[\W_]*(?:is\b[\W_]*)?)?{_VERDICT}[\W_]*$", flags=re.MULTILINE)
-"""A line that is a verdict and nothing else: `**B**`, `Answer A.`, `My verdict: tie`."""
-CLEAR = re.compile(
-    rf"\A[\W_]*{_VERDICT}\b[*_]*(?:\s?[,.;!(–—-]|\s(?:because|since|over)\b)"  # B, because
-    rf"|\b{_NAMES}\b(?: is\b|[*_]*:)[\W_]*(?:{_NAMES} )?{_VERDICT}\b{_NO_ARTICLE}"  # the verdict is B
-    rf"|\b{_VERDICT}\b[*_]* {_BETTER}\b"  # B suits this person
-    rf"|\b(?i:choose|prefer|pick|favou?r|go with|going with)[\W_]+(?:{_NAMES} )?{_VERDICT}\b"  # I prefer B
-    r"|(?<!not )\ba ((?i:tie))\b"  # it is a tie
+_VERDICT = r"(A|B|(?i:tie))"  # a small a is an article
+PLACES = (
+    re.compile(rf"^[\W_]*{_VERDICT}[\W_]*$", re.MULTILINE),
+    re.compile(rf"\A[\W_]*{_VERDICT}[*_]*\s?[,.;!(–—-]"),
+    re.compile(rf"\b{_VERDICT}[\W_]*\Z"),
 )
-"""A verdict in a sentence. Letters are capitals, and a sentence that begins with the article A says nothing."""
+"""Where a verdict is looked for: on a line of its own, at the beginning before a reason, at the very end."""
 
 
 class LanguageJudge:
@@ -94,13 +87,8 @@ class LanguageJudge:
 
 
 def verdict(reply: str) -> str | None:
-    """Gives `A`, `B` or `TIE` as a reply decides, None where it does not.
-
-    The last line that is a verdict alone holds, as a model ends that thinks first; else the first clear one of a
-    sentence.
-    """
-    lines = ALONE.findall(reply)
-    if lines:
-        return str(lines[-1]).upper()
-    found = CLEAR.search(reply)
-    return next(said for said in found.groups() if said).upper() if found else None
+    """Gives `A`, `B` or `TIE` as a reply decides, None where it does not; of several lines alone the last one holds."""
+    for place in PLACES:
+        if found := place.findall(reply):
+            return str(found[-1]).upper()
+    return None

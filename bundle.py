@@ -37,6 +37,8 @@ from experts.kept import require_places
 SCHEMA = 1
 MANIFEST = "bundle.json"
 QUESTIONS = "questions.jsonl"
+SHIPPED = str(Path(__file__).parent / "bundles" / "miniature")
+"""The bundle that lies in this repository, wherever a command is run."""
 ROOMS = ("base", "experts", "pcm", "reader", "rewards")
 """The folders whose every file must be listed in the manifest. Beside them a README may lie."""
 

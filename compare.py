@@ -22,6 +22,7 @@ from pathlib import Path
 from jsonargparse import ActionConfigFile
 from rich.console import Console
 
+from bundle import SHIPPED
 from comparison.archive import Archive
 from comparison.cases import Case, case_of, require_preferences, with_preferences, with_questions, with_users
 from comparison.chain import runs
@@ -56,7 +57,7 @@ TEMPERATURES = (1.0, 0.5, 0.0)
 
 def compare(
     output: Path = Path("build/compare"),
-    bundle: str = "bundles/miniature",
+    bundle: str = SHIPPED,
     base: str | None = None,
     experts: dict[str, str] | None = None,
     opposites: dict[str, str] | None = None,

@@ -31,7 +31,7 @@ QUICK_PROMPTS = 24
 
 
 def compare(
-    bundle: str = "bundles/miniature",
+    bundle: str = bundles.SHIPPED,
     output: Path = Path("build/comparison"),
     seeds: int = 3,
     quick: bool = False,

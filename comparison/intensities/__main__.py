@@ -9,6 +9,7 @@ command goes on. Knows which methods are swept and where everything lies. Does n
 from functools import partial
 from pathlib import Path
 
+from bundle import SHIPPED
 from comparison.archive import Archive
 from comparison.cases import Case, bundle_case, with_questions
 from comparison.chain import answer_all, draws, score_all
@@ -25,7 +26,7 @@ QUICK_PROMPTS = 8
 
 
 def sweep(
-    bundle: str = "bundles/miniature",
+    bundle: str = SHIPPED,
     output: Path = Path("build/intensities"),
     prompts: str | None = None,
     scorer: str | None = None,

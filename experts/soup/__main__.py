@@ -39,7 +39,7 @@ def make_soup(
     max_new_tokens: int = 112,
     recipe: str = "exact",
     density: float | None = None,
-    bundle: str = "bundles/miniature",
+    bundle: str = bundles.SHIPPED,
     base: str | None = None,
     experts: dict[str, str] | None = None,
 ) -> tuple[Finding, dict[str, float]]:

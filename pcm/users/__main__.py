@@ -42,15 +42,13 @@ from pcm.users.profile import Profile, file_of, folder_of_users, load_profile, m
 from pcm.users.question import read_questions, write_questions
 from pcm.users.ways import Log, Method, way_of
 
-SHIPPED = Path(__file__).parents[2] / "bundles" / "miniature"
-QUESTIONS = "questions.jsonl"
 BATCH = 16  # prompts that are answered side by side
 
 
 def ask(
     name: str,
     *,
-    bundle: str = str(SHIPPED),
+    bundle: str = bundles.SHIPPED,
     questions: Path | None = None,
     most: int | None = None,
     prior_scale: float = 1.0,
@@ -65,7 +63,7 @@ def ask(
         prior_scale: How far tastes are expected to lie from nothing, in logits a unit of an axis.
     """
     folder = bundles.locate(bundle)
-    asked = read_questions(questions or folder / QUESTIONS)
+    asked = read_questions(questions or folder / bundles.QUESTIONS)
     profile, console = profile_of(name), Console(highlight=False)
     with console.status("reading the bundle"):
         interview = Interview(profile, learner_of(folder, prior_scale, [profile]), asked, Profile.save, console)
@@ -84,7 +82,7 @@ def learn(
     writer: str | None = None,
     writer_model: str | None = None,
     writer_key: str | None = None,
-    bundle: str = str(SHIPPED),
+    bundle: str = bundles.SHIPPED,
     prior_scale: float = 1.0,
 ) -> None:
     """Learn profiles from a log of choices, from a user's own texts, or anew from the evidence that a profile holds.
@@ -193,7 +191,7 @@ def forget(name: str) -> None:
     Console(highlight=False).print(f"{path} is deleted")
 
 
-def merge(names: list[str] | str, *, into: str, bundle: str = str(SHIPPED), prior_scale: float = 1.0) -> None:
+def merge(names: list[str] | str, *, into: str, bundle: str = bundles.SHIPPED, prior_scale: float = 1.0) -> None:
     """Join the evidence of several profiles in one, and learn from all of it.
 
     Args:
@@ -211,7 +209,7 @@ def prepare(
     prompts: Path,
     output: Path,
     *,
-    bundle: str = str(SHIPPED),
+    bundle: str = bundles.SHIPPED,
     count: int = 48,
     answers: int = 4,
     temperature: float = 0.7,
@@ -248,7 +246,7 @@ def prepare(
 
 def bench(
     *,
-    bundle: str = str(SHIPPED),
+    bundle: str = bundles.SHIPPED,
     output: Path = Path("build/users"),
     users: int = 200,
     log_users: int = 100,

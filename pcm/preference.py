@@ -84,54 +84,46 @@ def asked_for(
             reader.
     """
     require_reader(preference, reader)
-    asked = _in_all(preference, dimensions, reader, intensities, alone=True)
+    asked = _Hearing(dimensions, reader, intensities).in_all(preference, alone=True)
     if not bool((asked > 0).any()):
         raise ValueError(f"at least one weight must differ from zero, got {dict(preference.weights or {})}")
     return asked
 
 
-def _in_all(
-    preference: Preference,
-    dimensions: Sequence[Dimension],
-    reader: PreferenceReader | None,
-    intensities: Intensities,
-    alone: bool,
-) -> Tensor:
-    """Gives what is asked for (K,) with what is usual; zeros where that is nothing.
+@dataclass(frozen=True)
+class _Hearing:
+    """What preferences are heard with; see `asked_for`."""
 
-    What is usual is read first: a text stands alone too where that turns out to ask for nothing.
+    dimensions: Sequence[Dimension]
+    reader: PreferenceReader | None
+    intensities: Intensities
 
-    Args:
-        preference: What is said, and what is usual.
-        dimensions: The K dimensions.
-        reader: Reads texts.
-        intensities: Translate weights.
-        alone: Whether nothing else says what is asked for.
-    """
-    usual = torch.zeros(len(dimensions))
-    if preference.usual is not None:
-        silent = preference.text is None and preference.weights is None
-        usual = _in_all(preference.usual, dimensions, reader, intensities, alone and silent)
-    asked = _itself(preference, dimensions, reader, intensities, alone and not bool((usual > 0).any()))
-    return torch.where(mentioned(preference, dimensions) | spoken_of(asked, dimensions), asked, usual)
+    def in_all(self, preference: Preference, alone: bool) -> Tensor:
+        """Gives what is asked for (K,) with what is usual; zeros where that is nothing.
 
+        What is usual is read first: a text stands alone too where that turns out to ask for nothing.
 
-def _itself(
-    preference: Preference,
-    dimensions: Sequence[Dimension],
-    reader: PreferenceReader | None,
-    intensities: Intensities,
-    alone: bool,
-) -> Tensor:
-    """Gives what text and weights ask for (K,), whatever is usual; the arguments are those of `_in_all`."""
-    asked = torch.zeros(len(dimensions))
-    if preference.text is not None and reader is not None:
-        asked = reader.asked(preference.text, alone and preference.weights is None)
-    if preference.weights is not None:
-        names = [dimension.name for dimension in dimensions]
-        weighed = asked_weights(preference.weights, names, [dimension.opposite for dimension in dimensions])
-        asked = torch.where(mentioned(preference, dimensions), intensities.turned(weighed, names), asked)
-    return asked
+        Args:
+            preference: What is said, and what is usual.
+            alone: Whether nothing else says what is asked for.
+        """
+        usual = torch.zeros(len(self.dimensions))
+        if preference.usual is not None:
+            silent = preference.text is None and preference.weights is None
+            usual = self.in_all(preference.usual, alone and silent)
+        asked = self.itself(preference, alone and not bool((usual > 0).any()))
+        return torch.where(mentioned(preference, self.dimensions) | spoken_of(asked, self.dimensions), asked, usual)
+
+    def itself(self, preference: Preference, alone: bool) -> Tensor:
+        """Gives what text and weights ask for (K,), whatever is usual."""
+        asked = torch.zeros(len(self.dimensions))
+        if preference.text is not None and self.reader is not None:
+            asked = self.reader.asked(preference.text, alone and preference.weights is None)
+        if preference.weights is not None:
+            names = [dimension.name for dimension in self.dimensions]
+            weighed = asked_weights(preference.weights, names, [dimension.opposite for dimension in self.dimensions])
+            asked = torch.where(mentioned(preference, self.dimensions), self.intensities.turned(weighed, names), asked)
+        return asked
 
 
 def mentioned(preference: Preference, dimensions: Sequence[Dimension]) -> Tensor:

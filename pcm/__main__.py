@@ -72,6 +72,8 @@ def assemble(
     Raises:
         ValueError: if the controller was trained for another rule.
     """
+    folder = None if controller is None else bundles.locate(controller)
+    rule = rule_with(folder, rule)
     files = dimensions if isinstance(dimensions, list) else [dimensions]
     known = tuple(dimension for file in files for dimension in read_dimensions(file))
     tokenizer = AutoTokenizer.from_pretrained(base)
@@ -80,30 +82,37 @@ def assemble(
     words = model.get_input_embeddings().get_parameter("weight")
     reader = read_reader(tokenizer, known, preferences, embeddings=words, seed=seed, steps=steps)
     provenance = {"reader": {"steps": steps, "seed": seed}}
-    mixture = Mixture(bank, tokenizer, known, rule or "anchored", None, reader)
-    if controller is not None:
-        mixture = controlled(mixture, bundles.locate(controller), rule)
+    mixture = Mixture(bank, tokenizer, known, rule, None, reader)
+    if folder is not None:
+        mixture = controlled(mixture, folder)
     mixture.save(output, provenance, rewards=rewards)
 
 
-def controlled(mixture: Mixture, folder: Path, rule: str | None) -> Mixture:
-    """Gives the mixture with the controller of a bundle, and with all that belongs to it; see `assemble`."""
+def rule_with(folder: Path | None, rule: str | None) -> str:
+    """Gives the mixing rule of a bundle with the controller of another one, if there is one; see `assemble`."""
+    if folder is None:
+        return rule or "anchored"
+    trained = bundles.read_manifest(folder).rule
+    if rule not in (None, trained):
+        raise ValueError(f"the rule must be the controller's, {trained}, got {rule}: leave --rule out")
+    return trained
+
+
+def controlled(mixture: Mixture, folder: Path) -> Mixture:
+    """Gives the mixture with the controller of a bundle of the same rule, and with all that belongs to it."""
     manifest = bundles.read_manifest(folder)
-    if rule not in (None, manifest.rule):
-        raise ValueError(f"the rule must be the controller's, {manifest.rule}, got {rule}: leave --rule out")
+    curves = Intensities(manifest.intensities)
     return replace(
-        mixture,
-        pcm=load_controller(folder / "pcm"),
-        rule=manifest.rule,
-        intensities=Intensities(manifest.intensities),
-        cap=manifest.cap,
-        safe=manifest.safe,
+        mixture, pcm=load_controller(folder / "pcm"), intensities=curves, cap=manifest.cap, safe=manifest.safe
     )
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line."""
-    auto_cli(assemble, as_positional=False, args=arguments)
+    try:
+        auto_cli(assemble, as_positional=False, args=arguments)
+    except (ValueError, OSError) as problem:
+        raise SystemExit(str(problem)) from None
 
 
 if __name__ == "__main__":

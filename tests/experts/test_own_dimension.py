@@ -75,7 +75,7 @@ def test_a_dimension_of_ones_own_is_trained_by_the_commands_of_the_page(tmp_path
     other = tmp_path / "experts" / "friendly" / "adapter_model.safetensors"
     other.parent.mkdir(parents=True)
     other.write_bytes(b"trained long ago")
-    (commands,) = SHELL
+    (commands,) = (block for block in SHELL if "polite" in block)  # the others measure
     for line in commands.splitlines():
         words = [sys.executable, *shlex.split(line)[1:]]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}

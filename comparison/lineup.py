@@ -117,7 +117,7 @@ def lineup(
         entries += [_fixed(one, one.note, plain["spared"]) for one in spared(mixture)]
         entries += [_static(static, plain["static"])] if static is not None else []
         if mixture.reader is not None:
-            entries.append(_spoken(mixture, phrase, held_out, plain["spoken"]))
+            entries += _spoken(mixture, phrase, held_out, plain["spoken"])
     return entries
 
 
@@ -156,10 +156,18 @@ def _fixed(method: Method, note: str, cost: Cost) -> Entry:
     return Entry(method.name, lambda settings: method, note=note, cost=cost)
 
 
-def _spoken(mixture: Mixture, phrase: Phrase, held_out: Phrase, cost: Cost) -> Entry:
-    """The line that is asked in held-out words; its temperature is chosen in other ones."""
-    spoken, rehearsed = MixedByText("pcm-text", mixture, held_out), MixedByText("pcm-text-rehearsed", mixture, phrase)
-    return replace(_fixed(spoken, "the same, asked in words", cost), rehearse=lambda settings: rehearsed)
+def _spoken(mixture: Mixture, phrase: Phrase, held_out: Phrase, cost: Cost) -> Iterator[Entry]:
+    """The lines that are asked in held-out words, read alone or told as well; temperatures are chosen in other ones."""
+    for name, told in (("pcm-text", False), ("pcm-text-prompted", True)):
+        spoken = MixedByText(name, mixture, held_out, told)
+        rehearsed = MixedByText(f"{name}-rehearsed", mixture, phrase, told)
+        note = "the same, asked in words" + (" that stand in the prompt too" if told else "")
+        yield Entry(name, partial(_given, spoken), note=note, cost=cost, rehearse=partial(_given, rehearsed))
+
+
+def _given(method: Method, settings: Settings) -> Method:
+    """The method, about which nothing is chosen."""
+    return method
 
 
 def _soups(mixture: Mixture, phrase: Phrase, cost: Cost) -> Iterator[Entry]:

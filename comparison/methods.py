@@ -133,9 +133,16 @@ class MixedByText(Decoded):
 
     listens = True
 
-    def __init__(self, name: str, mixture: Mixture, phrase: Phrase) -> None:
-        """Takes a mixture with a reader, and the words to ask it with."""
-        self.name, self.mixture, self.phrase = name, mixture, phrase
+    def __init__(self, name: str, mixture: Mixture, phrase: Phrase, told: bool = False) -> None:
+        """Takes a mixture with a reader.
+
+        Args:
+            name: What reports call it.
+            mixture: Answers.
+            phrase: Puts the preference into the words that it is asked with.
+            told: Whether the same words stand in the prompt as well.
+        """
+        self.name, self.mixture, self.phrase, self.told = name, mixture, phrase, told
 
     def request(self, conversations: Sequence[Conversation], asked: Combination, seed: int) -> Request:
         """Gives what the mixture reads."""
@@ -143,7 +150,8 @@ class MixedByText(Decoded):
         with warnings.catch_warnings():  # what the reader misses is counted by `reading.py`
             warnings.filterwarnings("ignore", message="the preference must ask for at least one")
             rows = torch.stack([self.mixture.asked(Preference(text=text)) for text in texts])  # (B, K)
-        return Request(self.mixture, conversations, rows, (seed, label(asked)))
+        read = prompted(self.phrase if self.told else None, conversations, asked, seed)
+        return Request(self.mixture, read, rows, (seed, label(asked)))
 
 
 def all_methods(mixture: Mixture, training: Phrase, held_out: Phrase) -> list[Method]:

@@ -33,24 +33,29 @@ def test_a_bundle_is_compared_in_all_its_lines_and_own_models_in_those_they_have
     soups = [name + suffix for name in SOUPS for suffix in ("", "-prompted")]
     fixed = [*(f"fixed-{name}" for name in RULES), "fixed-uniform-prompted", "fixed-uniform-tempered", "fixed-best"]
     own = ["base", "prompt-preference", *experts, *soups, "soup-uniform-tempered", *fixed]
+    controlled = ["pcm-anchored", "pcm-anchored-prompted", "pcm-text", "pcm-text-prompted"]
     assert [entry.name for entry in lines(replace(mixture, pcm=None, reader=None))] == own
-    assert [entry.name for entry in lines(mixture)] == [*own, "pcm-anchored", "pcm-anchored-prompted", "pcm-text"]
+    assert [entry.name for entry in lines(mixture)] == [*own, *controlled]
     assert all(entry.note and entry.cost for entry in lines(mixture))
 
 
-def test_the_line_that_is_asked_in_held_out_words_rehearses_in_other_ones(mixture: Mixture):
-    spoken = lineup(mixture, lambda asked, rng: "be warm", lambda asked, rng: "grumpy", None, None)[-1]
-    assert spoken.name == "pcm-text"
-    assert spoken.rehearse is not None
-    assert spoken.make({}).phrase(("friendly",), None) == "grumpy"
-    assert spoken.rehearse({}).phrase(("friendly",), None) == "be warm"
+def test_the_lines_that_are_asked_in_held_out_words_rehearse_in_other_ones(mixture: Mixture):
+    spoken = lineup(mixture, lambda asked, rng: "be warm", lambda asked, rng: "grumpy", None, None)[-2:]
+    assert [entry.name for entry in spoken] == ["pcm-text", "pcm-text-prompted"]
+    for entry, told in zip(spoken, (False, True), strict=True):
+        assert entry.rehearse is not None
+        asked, rehearsed = entry.make({}), entry.rehearse({})
+        assert asked.phrase(("friendly",), None) == "grumpy"
+        assert rehearsed.phrase(("friendly",), None) == "be warm"
+        assert (asked.told, rehearsed.told) == (told, told)
+        assert len({asked.name, rehearsed.name}) == 2
 
 
 def test_a_mixture_with_a_gate_is_compared_with_a_budget_and_with_a_gate_that_knows_nothing(mixture: Mixture):
     names = [entry.name for entry in lines(replace(mixture, gate=Gate(32)))]
-    assert names[-3:] == ["pcm-budget-0.3", "pcm-budget-0.3-random", "pcm-text"]
+    assert names[-4:-1] == ["pcm-budget-0.3", "pcm-budget-0.3-random", "pcm-text"]
     held = replace(mixture, gate=Gate(32), cap=0.1, safe="friendly")  # then no expert may be left out
-    assert [name for name in names if name not in {one.name for one in lines(held)}] == names[-3:-1]
+    assert [name for name in names if name not in {one.name for one in lines(held)}] == names[-4:-2]
     random = RandomGate(32)
     states = torch.randn(4000, 32, generator=torch.Generator().manual_seed(0))
     opened = random(states, *[torch.zeros(4000)] * 3) > random.threshold(0.3)

@@ -120,6 +120,12 @@ def test_asking_in_words_that_are_understood_is_asking_by_name(mixture: Mixture)
     assert by_text.respond(QUESTIONS, ASKED, DRAWN, 3) == by_name.respond(QUESTIONS, ASKED, DRAWN, 3)
 
 
+def test_words_that_are_told_stand_in_the_prompt_as_well(mixture: Mixture):
+    told = MixedByText("pcm-text-prompted", replace(mixture, reader=Understanding()), phrase, told=True)
+    by_name = Mixed("pcm-anchored-prompted", mixture, phrase)
+    assert told.respond(QUESTIONS, ASKED, DRAWN, 3) == by_name.respond(QUESTIONS, ASKED, DRAWN, 3)
+
+
 def test_half_an_intensity_is_asked_for_by_half(mixture: Mixture):
     rows = asked_rows(mixture, ("friendly=0.5", "concise"), 2)
     assert rows.tolist() == [[0.5, 0.0, 1.0]] * 2

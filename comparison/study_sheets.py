@@ -13,7 +13,6 @@ PLAINLY: Mapping[str, str] = {
     "pcm-anchored": "**experts mixed at each token by the controller**",
     "pcm-anchored-prompted": "controller, told the preference in the prompt too",
     "pcm-text": "controller, the preference read from words alone",
-    "pcm-text-prompted": "controller, the preference in words, read and told in the prompt",
     "specialist": "a model of its own for each preference",
     "prompt-multi-objective": "one model trained for all preferences, told in the prompt",
     "soup-best": "experts merged, scale and weights tuned",

@@ -37,7 +37,7 @@ EXAMPLES = """examples:
   decode.py "What is a volcano?" --preference "be warm" --explain    which expert did what, below the answer
   decode.py "What is a volcano?" --preference "be warm" --json | jq .text
   decode.py "What is a volcano?" --preference "be warm" --budget 0.3    experts at three tokens in ten: nearly as good
-  decode.py "What is a volcano?" --preference "be warm" --tell    said in the prompt as well: closer to the wish
+  decode.py "What is a volcano?" --preference "be warm" --tell    said in the prompt as well, to a base that obeys
   decode.py "What is a volcano?" --temperature 0.8 --min-p 0.05 --repetition-penalty 1.1    drawn, without loops
   decode.py "What is a volcano?" --stop "." --stop "?"    one sentence; the stop text is not part of the answer
   decode.py --prompts prompts.jsonl --output answers.jsonl    lines {"prompt", "preference"?, "weights"?}; resumes

@@ -23,7 +23,9 @@ from pcm.chat import endpoint
 
 
 def roles(case: Case, wanted: list[str] | None) -> tuple[str, str | None]:
-    """Gives who judges and who chooses: the first that is named, and the first that is not gold.
+    """Gives who judges and who chooses: the first that is named, and the next one, which is never gold.
+
+    Where one is named it does both, unless it is gold: then the bundle's learned rewards choose, if there are any.
 
     Raises:
         ValueError: If nobody is named and nobody is there.
@@ -36,7 +38,8 @@ def roles(case: Case, wanted: list[str] | None) -> tuple[str, str | None]:
         listed = ["learned"]
     else:
         raise ValueError("answers need a judge: name one with --scorers, such as classifier:FOLDER")
-    return listed[0], next((name for name in listed if name != "gold"), "learned" if case.rewards else None)
+    choosers = (name for name in (*listed[1:], listed[0]) if name != "gold")
+    return listed[0], next(choosers, "learned" if case.rewards else None)
 
 
 def remembering(name: str, case: Case, output: Path, max_new_tokens: int) -> Scorer:

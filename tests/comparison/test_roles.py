@@ -9,7 +9,7 @@ from peft import LoraConfig, TaskType, get_peft_model
 from transformers import AutoModelForSequenceClassification
 
 from comparison.cases import Case, bundle_case
-from comparison.roles import scorer_named
+from comparison.roles import roles, scorer_named
 from experts.miniature.corpus import Prompt
 from mixture import Mixture
 
@@ -30,6 +30,22 @@ def case(tiny_bundle: Path, tmp_path: Path) -> Case:
         adapted.save_pretrained(tmp_path / "rewards" / name)
     mixture.save(tmp_path / "bundle", {}, rewards=tmp_path / "rewards")
     return replace(bundle_case(str(tmp_path / "bundle")), prompts=PROMPTS, validation=[], demonstrations=[])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "judging", "choosing"),
+    [
+        (["classifier:A", "classifier:B"], "classifier:A", "classifier:B"),
+        (["classifier:A"], "classifier:A", "classifier:A"),
+        (["learned", "gold"], "learned", "learned"),
+        (["gold", "classifier:A"], "gold", "classifier:A"),
+        (["gold"], "gold", "learned"),
+    ],
+)
+def test_the_first_scorer_judges_and_the_second_chooses_unless_it_is_gold(
+    case: Case, wanted: list[str], judging: str, choosing: str
+):
+    assert roles(case, wanted) == (judging, choosing)
 
 
 def test_answers_behind_learned_scores_are_drawn_once_for_the_same_questions(

@@ -198,6 +198,12 @@ def test_questions_come_back_as_every_pair_of_different_answers(tmp_path):
         read_questions(tmp_path / "nowhere")
 
 
+def test_questions_are_written_into_a_folder_that_is_not_there_yet(tmp_path):
+    """They are written after hours of answering, which were lost."""
+    write_questions(tmp_path / "new" / "folder" / "q", [(PROMPT, ["a", "b"])])
+    assert len(read_questions(tmp_path / "new" / "folder" / "q")) == 1
+
+
 @pytest.mark.slow
 def test_the_shipped_bundle_asks_learns_and_follows(own_folder):
     keys = "1\n2\ns\nu\n3\nq\n"

@@ -128,8 +128,8 @@ def taught(log: Path | None, learner: Learner, folder: Path) -> Log:
     """
     if log is None:
         raise ValueError("this method learns from other users: give their choices as --log")
-    profiles = [Profile(user, tuple(choices)) for user, choices in read_log(log).items()]
-    users = [Chosen(learner.differences(one.choices), outcomes_of(one)) for one in track(profiles, "Reading choices")]
+    heard = read_log(log).values()  # of users of any name: none of them gets a profile here
+    users = [Chosen(learner.differences(one), outcomes_of(one)) for one in track(heard, "Reading choices")]
     return Log(users, learner.axes, learner.before, Mixture.load(folder).reader)
 
 

@@ -13,18 +13,19 @@ from pathlib import Path
 
 import bundle as bundles
 from comparison.archive import Archive
+from comparison.cases import world_phrase
 from comparison.chain import answer_all, draws, score_all
 from comparison.combinations import combinations
 from comparison.command import bars, command_parser, exit_status, write_report
 from comparison.distance import alone
-from comparison.methods import Expert, Phrase, all_methods, controlled_name
+from comparison.methods import Expert, all_methods, controlled_name
 from comparison.page import page, sheets, show
 from comparison.reading import accuracies
 from comparison.report import Report, report_of
 from comparison.scorers import GoldScorer
 from evaluation.intervals import Estimate
 from evaluation.plots import dot_plot, save_plot
-from experts.miniature.corpus import preference, prompts
+from experts.miniature.corpus import prompts
 from mixture import Mixture
 
 QUICK_PROMPTS = 24
@@ -56,7 +57,7 @@ def compare(
     questions = prompts("test")[: QUICK_PROMPTS if quick else None]
     mixture = Mixture.load(folder)
     preferences = combinations(mixture.dimensions)
-    methods = all_methods(mixture, _phrase("train"), _phrase("test"))
+    methods = all_methods(mixture, world_phrase("train"), world_phrase("test"))
     archive = Archive.of(output, [one.messages for one in questions], identity, max_new_tokens)
     with bars() as progress:
         answer_all(methods, preferences, planned, archive, max_new_tokens, progress)
@@ -84,11 +85,6 @@ def write(report: Report, output: Path) -> None:
     save_plot(
         dot_plot(utility, "utility (quality × mean score on what is asked), 95 % intervals"), output / "utility.png"
     )
-
-
-def _phrase(split: str) -> Phrase:
-    """Puts a preference into the world's words of one split."""
-    return lambda asked, rng: preference(asked, rng, split=split).text
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -6,6 +6,7 @@ Does not know how an answer is made, how it is judged or how numbers are shown.
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
+from typing import TypeVar
 
 import torch
 from rich.progress import Progress
@@ -21,6 +22,8 @@ from experts.miniature.corpus import Prompt
 
 Draws = Mapping[float, Sequence[int]]
 """The decoding seeds at each temperature."""
+Kept = TypeVar("Kept")
+"""Whatever there is of a run: its answers, or their scores."""
 
 
 def draws(seeds: int) -> Draws:
@@ -48,6 +51,28 @@ def groups(method: Method, preferences: Sequence[Combination], planned: Draws) -
 def runs(method: Method, preferences: Sequence[Combination], planned: Draws) -> Iterator[Run]:
     """Gives the runs of a method, one for each preference, temperature and seed."""
     return chain.from_iterable(groups(method, preferences, planned))
+
+
+def by_preference(
+    method: Method,
+    preferences: Sequence[Combination],
+    temperature: float,
+    seeds: Sequence[int],
+    kept: Mapping[Run, Kept],
+) -> dict[Combination, list[Kept]]:
+    """Gives what there is of a method's runs at one temperature: for each preference, that of its S seeds.
+
+    Args:
+        method: Whose runs they are; where it does not listen, every preference has the same ones.
+        preferences: What is asked for.
+        temperature: Of the draws.
+        seeds: Of the draws (S).
+        kept: Something of each run.
+    """
+    return {
+        asked: [kept[Run(method.name, asked if method.listens else (), temperature, seed)] for seed in seeds]
+        for asked in preferences
+    }
 
 
 def answer_all(
@@ -135,12 +160,7 @@ def score_all(
         for run in runs(method, preferences, planned):
             scores[run] = scorer.score(prompts, archive.finished(run))
         outcomes[method.name] = {
-            temperature: Outcome(
-                {
-                    asked: [scores[Run(method.name, asked if method.listens else (), temperature, s)] for s in seeds]
-                    for asked in preferences
-                }
-            )
+            temperature: Outcome(by_preference(method, preferences, temperature, seeds, scores))
             for temperature, seeds in planned.items()
         }
         progress.advance(bar)

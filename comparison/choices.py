@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from evaluation.intervals import TIE
+
 Settings = dict[str, float]
-TIE = 1e-9
-"""Worths closer than this differ by rounding alone: the earlier candidate stays."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ def choose(
 ) -> Choice:
     """Gives the best settings of a search along one coordinate after the other, round after round.
 
-    It ends with a round in which no setting changes: none of them alone can be set better.
+    It ends with a round in which no setting changes: none of them alone can be set better. Of candidates whose worths
+    are a `TIE` the earlier one stays.
 
     Args:
         start: A value for every setting; what is not in the grid stays.

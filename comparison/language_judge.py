@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from comparison.archive import write_whole
 from comparison.combinations import Combination
 from comparison.decoding import drawn
 from comparison.scorers import Array
@@ -79,10 +80,7 @@ class LanguageJudge:
         if path.exists():
             return str(json.loads(path.read_text(encoding="utf-8"))["reply"])
         reply = self.model.reply(text)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(".part")
-        beside.write_text(json.dumps({"question": text, "reply": reply}), encoding="utf-8")
-        beside.replace(path)
+        write_whole(path, [json.dumps({"question": text, "reply": reply})])
         return reply
 
 

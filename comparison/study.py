@@ -12,7 +12,7 @@ from rich.progress import Progress
 
 from comparison.archive import Archive, Run
 from comparison.cases import Case
-from comparison.chain import Draws, answered, groups
+from comparison.chain import Draws, answered, by_preference, groups
 from comparison.choices import Choice, Settings, choose
 from comparison.composed import Answered, always, best_single, composed, oracle
 from comparison.decoding import Decoded
@@ -183,12 +183,8 @@ class Study:
             scores |= {run: scorer.score(prompts, texts[run]) for run in group}
         found = {}
         for temperature, seeds in planned.items():
-            of = {
-                asked: [Run(method.name, asked if method.listens else (), temperature, seed) for seed in seeds]
-                for asked in self.case.preferences
-            }
-            outcome = Outcome({asked: [scores[run] for run in listed] for asked, listed in of.items()})
-            found[temperature] = Answered(outcome, {asked: [texts[r] for r in listed] for asked, listed in of.items()})
+            runs = method, self.case.preferences, temperature, seeds
+            found[temperature] = Answered(Outcome(by_preference(*runs, scores)), by_preference(*runs, texts))
         return found
 
     def _nats(self, entries: Sequence[Entry], records: Records, choices: Mapping[str, Choice]) -> dict[str, Array]:

@@ -19,11 +19,11 @@ from comparison.phrasing import Phrase, prompted
 from comparison.side_by_side import SideBySide
 from decoding.conversation import Conversation
 from decoding.dimension import Dimension
+from experts.adapters import CONFIG_FILE, WEIGHTS_FILE
 from experts.bank import ExpertBank
 from mixture import Mixture
 
 OBJECTIVE = "multi-objective"
-WEIGHTS = "adapter_model.safetensors"
 CEILING, SINGLE = "specialist", f"prompt-{OBJECTIVE}"
 
 
@@ -42,7 +42,7 @@ class Specialists(Decoded):
         Raises:
             ValueError: If there is none.
         """
-        names = sorted(path.parent.name for path in folder.glob("*/adapter_config.json"))
+        names = sorted(path.parent.name for path in folder.glob(f"*/{CONFIG_FILE}"))
         if not names:
             raise ValueError(f"specialists must be PEFT folders named like friendly+concise, got none in {folder}")
         self.folder, self.mixture = folder, _alone(mixture, {name: folder / name for name in names})
@@ -113,7 +113,7 @@ def _entry(name: str, method: Specialists | PromptedPolicy, note: str, part: str
 
 def _named(name: str, folders: Sequence[Path]) -> str:
     """A name that tells these adapters from others, so that no archive takes one for the other."""
-    return f"{name}@{drawn([sha256(folder / WEIGHTS) for folder in folders]):014x}"
+    return f"{name}@{drawn([sha256(folder / WEIGHTS_FILE) for folder in folders]):014x}"
 
 
 def _alone(mixture: Mixture, folders: dict[str, Path]) -> Mixture:

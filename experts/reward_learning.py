@@ -22,6 +22,7 @@ from transformers import AutoModelForCausalLM, TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import RewardConfig, RewardTrainer
 
+from experts.adapters import WEIGHTS_FILE
 from experts.pair_tokens import AnswerCollator, tokenize_pairs, tokenizer_of
 from experts.precision import trains_in_bfloat16
 from experts.readout import EvidenceClassifier
@@ -96,7 +97,7 @@ def _save_adapter(trainer: RewardTrainer, output: Path, scale: float) -> None:
     """Writes the adapter alone, its scores scaled: the trainer's own way would leave its arguments as a pickle."""
     assert isinstance(trainer.model, PeftModel)
     trainer.model.save_pretrained(str(output))
-    weights = output / "adapter_model.safetensors"
+    weights = output / WEIGHTS_FILE
     state = load_file(weights)
     heads = {name: tensor * scale for name, tensor in state.items() if name.endswith(HEAD_WEIGHT)}
     assert len(heads) == 1  # PEFT saves the head that it was told to train

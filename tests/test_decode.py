@@ -15,6 +15,7 @@ import decode
 ROOT = Path(__file__).parents[1]
 QUESTION = "What is a volcano?"
 HEAVY = ("trl", "lightning", "datasets", "peft", "matplotlib")
+ABSENT = (*HEAVY, "scipy", "accelerate", "pandas", "sklearn", "tensorboard", "psutil")
 
 
 @pytest.fixture
@@ -295,16 +296,41 @@ sys.exit(f"imported: {{found}}" if found else 0)
 @pytest.mark.slow
 def test_decoding_works_where_training_is_not_installed(command: list[str]) -> None:
     """Transformers looks for scipy and others by itself: where they are missing it must do without, and so must we."""
-    absent = (*HEAVY, "scipy", "accelerate", "pandas", "sklearn", "tensorboard")
     code = f"""
 import sys
-sys.modules.update(dict.fromkeys({absent!r}))
+sys.modules.update(dict.fromkeys({ABSENT!r}))
 import decode
 sys.exit(decode.main({[QUESTION, "--preference", "be warm", *command]!r}))
 """
     finished = in_a_fresh_process(code)
     assert finished.returncode == 0, finished.stderr
     assert "tokens/s" in finished.stdout
+
+
+def test_the_users_commands_import_nothing_that_only_training_needs() -> None:
+    code = f"""
+import sys, pcm.users.__main__
+found = [name for name in {HEAVY!r} if name in sys.modules]
+sys.exit(f"imported: {{found}}" if found else 0)
+"""
+    finished = in_a_fresh_process(code)
+    assert finished.returncode == 0, finished.stderr
+
+
+@pytest.mark.slow
+def test_a_user_is_known_where_training_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDLEY_USERS", str(tmp_path / "users"))
+    choice = {"user": "ada", "prompt": QUESTION, "chosen": "It is a mountain.", "rejected": "It is a river."}
+    (tmp_path / "log.jsonl").write_text(json.dumps(choice), encoding="utf-8")
+    code = f"""
+import runpy, sys
+sys.modules.update(dict.fromkeys({ABSENT!r}))
+sys.argv[1:] = ["learn", "--log", {str(tmp_path / "log.jsonl")!r}]
+runpy.run_module("pcm.users", run_name="__main__")
+"""
+    finished = in_a_fresh_process(code)
+    assert finished.returncode == 0, finished.stderr
+    assert "ada: 1 choices, kept in" in finished.stdout
 
 
 @pytest.mark.slow

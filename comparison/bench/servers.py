@@ -18,6 +18,7 @@ from decoding.loop import StepLike
 from decoding.rules import anchored, uniform_log_weights
 from experts.bank import ExpertBank
 from experts.lag import Lag
+from experts.passes import arguments
 from experts.rows import Rows
 from mixture import Mixture, State
 
@@ -97,17 +98,7 @@ def widened(cache: Cache, repeats: int) -> Cache:
 
 def forward(model: nn.Module, tokens: Tensor, mask: Tensor, cache: Cache, **further: object) -> Tensor:
     """Gives the logits of the last position (R, V) after tokens (R, t), under a mask over all that was read (R, S)."""
-    positions = (mask.long().cumsum(dim=-1) - 1).clamp(min=0)[:, -tokens.shape[1] :]
-    output = model(
-        input_ids=tokens,
-        attention_mask=mask,
-        position_ids=positions,
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=1,
-        **further,
-    )
-    return output.logits[:, -1]
+    return model(**arguments(tokens, mask, cache), logits_to_keep=1, **further).logits[:, -1]
 
 
 def logprobs_of(logits: Tensor) -> Tensor:

@@ -25,7 +25,6 @@ import bundle as bundles
 from comparison.command import exit_status
 from comparison.page import show as show_sheets
 from comparison.users.bundled import learner_of
-from comparison.users.logged import logged, sheet
 from decoding.sampling import Sampling
 from experts.names import listed
 from experts.prompts import read_prompts
@@ -129,8 +128,8 @@ def taught(log: Path | None, learner: Learner, folder: Path) -> Log:
     """
     if log is None:
         raise ValueError("this method learns from other users: give their choices as --log")
-    profiles = [Profile(user, tuple(choices)) for user, choices in read_log(log).items()]
-    users = [Chosen(learner.differences(one.choices), outcomes_of(one)) for one in track(profiles, "Reading choices")]
+    heard = read_log(log).values()  # of users of any name: none of them gets a profile here
+    users = [Chosen(learner.differences(one), outcomes_of(one)) for one in track(heard, "Reading choices")]
     return Log(users, learner.axes, learner.before, Mixture.load(folder).reader)
 
 
@@ -277,6 +276,8 @@ def bench(
 
 def foresee(folder: Path, log: Path, output: Path, seeds: int) -> None:
     """Try every way on a log, show what was found and write it down."""
+    from comparison.users.logged import logged, sheet  # what measures needs the extra `train`
+
     report = logged(taught(log, learner_of(folder, prior_scale=1.0), folder), seeds)
     output.mkdir(parents=True, exist_ok=True)
     (output / "log.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

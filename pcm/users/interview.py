@@ -61,7 +61,7 @@ class Interview:
         """Asks until the user stops, nothing is left to ask, or `most` answers are there; gives the profile."""
         self.profile = self.learner.judged(self.profile, self._shown())
         while most is None or len(self.profile.choices) < most:
-            belief = self.learner.before.after(self._shown(), outcomes_of(self.profile))
+            belief = self.learner.before.after(self._shown(), outcomes_of(self.profile.choices))
             place = next_pair(self.differences, belief, self._passed())
             if place is None:
                 self.console.print("There is nothing left to ask.")

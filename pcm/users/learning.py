@@ -86,7 +86,7 @@ class Learner:
 
     def judged(self, profile: Profile, differences: Tensor) -> Profile:
         """The profile with what its choices amount to, where it is known how their answers differ `(N, J)`."""
-        outcomes = outcomes_of(profile)
+        outcomes = outcomes_of(profile.choices)
         doubts = doubts_about(profile.choices, doubtful(self.before, differences, outcomes))
         belief = self.before if doubts else (self.way or self.before.after)(differences, outcomes)
         return self.concluded(profile, belief, doubts)
@@ -105,9 +105,9 @@ class Learner:
         )
 
 
-def outcomes_of(profile: Profile) -> Tensor:
+def outcomes_of(choices: Sequence[Choice]) -> Tensor:
     """What was chosen, `(N,)`."""
-    return torch.tensor([choice.outcome for choice in profile.choices], dtype=torch.float64)
+    return torch.tensor([choice.outcome for choice in choices], dtype=torch.float64)
 
 
 def doubtful(before: Belief, differences: Tensor, outcomes: Tensor) -> bool:

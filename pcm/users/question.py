@@ -57,6 +57,7 @@ def read_questions(path: Path) -> list[Question]:
 
 
 def write_questions(path: Path, rows: Iterable[tuple[Conversation, Sequence[str]]]) -> None:
-    """Writes prompts with their answers."""
+    """Writes prompts with their answers, in a folder that need not be there yet."""
     lines = [json.dumps({"prompt": prompt, "answers": list(answers)}, ensure_ascii=False) for prompt, answers in rows]
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")

@@ -17,7 +17,7 @@ FILES = ("report.json", "report.md", "utility.png")
 @pytest.fixture
 def arguments(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(command, "prompts", lambda split: SHORT if split == "test" else [])
-    monkeypatch.setattr(command, "_phrase", lambda split: lambda asked, rng: "be warm")  # the tiny window is small
+    monkeypatch.setattr(command, "world_phrase", lambda split: lambda asked, rng: "be warm")  # the tiny window is small
     return ["--bundle", str(tiny_bundle), "--seeds", "2", "--quick", "--max_new_tokens", "6"]
 
 

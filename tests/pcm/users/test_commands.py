@@ -132,6 +132,14 @@ def test_a_log_of_many_users_teaches_how_to_know_each(tmp_path, monkeypatch, met
     assert load_profile("hard3").provenance["method"] == method
 
 
+@pytest.mark.filterwarnings("ignore:population:UserWarning")
+def test_others_in_a_log_may_have_names_that_no_profile_could_have(tmp_path, monkeypatch):
+    monkeypatch.setattr(commands.Mixture, "load", lambda folder: SimpleNamespace(reader=None))
+    path = log(tmp_path / "log.jsonl", **{"ada": 1, "bob@example.org": 0, "Cid the Third": 0})
+    commands.learn(log=path, name="ada", method="population")
+    assert load_profile("ada").weights == {"easy": 1.0}
+
+
 def test_users_of_one_choice_teach_nothing_and_are_known_by_the_others(tmp_path, monkeypatch):
     monkeypatch.setattr(commands.Mixture, "load", lambda folder: SimpleNamespace(reader=None))
     path = log(tmp_path / "log.jsonl", ada=1, bob=1)
@@ -163,7 +171,7 @@ def test_a_log_of_few_users_is_told_to_be_small(tmp_path, monkeypatch):
 def test_a_log_of_one_s_own_is_tried_on_every_way(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(commands.Mixture, "load", lambda folder: SimpleNamespace(reader=None))
     monkeypatch.setattr("comparison.users.logged.get_args", lambda method: ("regression", "population"))
-    path = log(tmp_path / "log.jsonl", ada=1, bob=0, cid=1, dan=0)
+    path = log(tmp_path / "log.jsonl", **{"ada@example.org": 1, "bob b.": 0, "cid": 1, "dan": 0})
     commands.bench(log=path, output=tmp_path / "found", seeds=2)
     report = json.loads((tmp_path / "found" / "log.json").read_text())
     assert report["settings"] == {"users": 4, "left_out": 0, "seeds": 2}
@@ -196,6 +204,12 @@ def test_questions_come_back_as_every_pair_of_different_answers(tmp_path):
         read_questions(tmp_path / "q")
     with pytest.raises(FileNotFoundError, match=r"pcm\.users prepare"):
         read_questions(tmp_path / "nowhere")
+
+
+def test_questions_are_written_into_a_folder_that_is_not_there_yet(tmp_path):
+    """They are written after hours of answering, which were lost."""
+    write_questions(tmp_path / "new" / "folder" / "q", [(PROMPT, ["a", "b"])])
+    assert len(read_questions(tmp_path / "new" / "folder" / "q")) == 1
 
 
 @pytest.mark.slow

@@ -20,6 +20,10 @@ FEWER_RESAMPLES = 1000
 """Where each of them costs more than a mean."""
 TIE = 1e-9
 """Scores closer than this differ by rounding alone."""
+CONFIDENCE = 0.95
+"""How often an interval shall hold the truth."""
+SEED = 0
+"""Of the bootstrap's draws."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,9 @@ def prompt_means(values: ArrayLike) -> Array:
     return array.reshape(len(array), -1).mean(axis=1)
 
 
-def estimate(values: ArrayLike, *, confidence: float = 0.95, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
+def estimate(
+    values: ArrayLike, *, confidence: float = CONFIDENCE, resamples: int = RESAMPLES, seed: int = SEED
+) -> Estimate:
     """Gives the mean over prompts with its bootstrap percentile interval.
 
     The percentiles are widened for few prompts, to `Φ(√(n/(n−1)) · t_{n−1}(α/2))` (Hesterberg, arXiv 1411.5279,
@@ -82,46 +88,40 @@ def estimate(values: ArrayLike, *, confidence: float = 0.95, resamples: int = RE
     return Estimate(mean, min(float(low), mean), max(float(high), mean))
 
 
-def estimate_of(
-    statistic: Callable[[Array], float], values: ArrayLike, *, confidence: float = 0.95, seed: int = 0
-) -> Estimate:
+def estimate_of(statistic: Callable[[Array], float], values: ArrayLike) -> Estimate:
     """Gives what a statistic makes of the means over prompts, with its interval as `estimate` has it.
 
     Args:
         statistic: Makes one number of means (...).
         values: One array for each prompt (N, ...).
-        confidence: How often the interval shall hold the truth.
-        seed: Of the bootstrap's draws.
 
     Raises:
         ValueError: If there are no values, or one is not finite.
     """
     array = np.asarray(values, dtype=np.float64)
     prompt_means(array)  # refuses what is no number
-    drawn = _draws(len(array), FEWER_RESAMPLES, seed)
+    drawn = _draws(len(array), FEWER_RESAMPLES, SEED)
     resampled = [statistic(array[places].mean(axis=0)) for places in drawn]
-    low, high = np.quantile(resampled, _tails(len(array), confidence))
+    low, high = np.quantile(resampled, _tails(len(array), CONFIDENCE))
     found = statistic(array.mean(axis=0))
     return Estimate(found, min(float(low), found), max(float(high), found))
 
 
-def difference(ours: ArrayLike, theirs: ArrayLike, *, confidence: float = 0.95, seed: int = 0) -> Estimate:
+def difference(ours: ArrayLike, theirs: ArrayLike) -> Estimate:
     """Gives the mean of `ours − theirs`, paired by prompt.
 
     Args:
         ours: One row for each prompt (N, ...); further axes are averaged and may differ.
         theirs: For the same prompts in the same order (N, ...).
-        confidence: How often the interval shall hold the truth.
-        seed: Of the bootstrap's draws.
 
     Raises:
         ValueError: If the numbers of prompts differ, or values are missing or not finite.
     """
     _require_same(len(np.asarray(ours)), len(np.asarray(theirs)), "prompts")
-    return estimate(prompt_means(ours) - prompt_means(theirs), confidence=confidence, seed=seed)
+    return estimate(prompt_means(ours) - prompt_means(theirs))
 
 
-def win_rate(ours: ArrayLike, theirs: ArrayLike, *, confidence: float = 0.95, seed: int = 0) -> Estimate:
+def win_rate(ours: ArrayLike, theirs: ArrayLike) -> Estimate:
     """Gives the share of answers in which ours is better, a tie counted as half, paired by prompt.
 
     Answers are compared one with one, at the same place of every axis, and then averaged within their prompt.
@@ -129,17 +129,15 @@ def win_rate(ours: ArrayLike, theirs: ArrayLike, *, confidence: float = 0.95, se
     Args:
         ours: One row for each prompt (N, ...).
         theirs: The same shape.
-        confidence: How often the interval shall hold the truth.
-        seed: Of the bootstrap's draws.
 
     Raises:
         ValueError: If the shapes differ, or values are missing or not finite.
     """
     won, lost = _decided(ours, theirs)
-    return estimate(0.5 + (won - lost) / 2, confidence=confidence, seed=seed)
+    return estimate(0.5 + (won - lost) / 2)
 
 
-def decided_win_rate(ours: ArrayLike, theirs: ArrayLike, *, confidence: float = 0.95, seed: int = 0) -> Estimate | None:
+def decided_win_rate(ours: ArrayLike, theirs: ArrayLike) -> Estimate | None:
     """Gives the share that ours wins of the answers that are no tie, None where all of them are.
 
     A judge with few grades ties often, and every tie draws `win_rate` towards one half.
@@ -147,18 +145,16 @@ def decided_win_rate(ours: ArrayLike, theirs: ArrayLike, *, confidence: float = 
     Args:
         ours: One row for each prompt (N, ...).
         theirs: The same shape.
-        confidence: How often the interval shall hold the truth.
-        seed: Of the bootstrap's draws.
 
     Raises:
         ValueError: If the shapes differ, or values are missing or not finite.
     """
     won, lost = _decided(ours, theirs)
     decided = won + lost
-    return ratio(won, decided, confidence=confidence, seed=seed) if decided.any() else None
+    return ratio(won, decided) if decided.any() else None
 
 
-def ratio(ours: ArrayLike, theirs: ArrayLike, *, confidence: float = 0.95, seed: int = 0) -> Estimate:
+def ratio(ours: ArrayLike, theirs: ArrayLike) -> Estimate:
     """Gives the ratio of the two means, `Σ ours / Σ theirs`, numerator and denominator resampled together by prompt.
 
     The interval means something only where that of `theirs` is clear of zero.
@@ -166,8 +162,6 @@ def ratio(ours: ArrayLike, theirs: ArrayLike, *, confidence: float = 0.95, seed:
     Args:
         ours: One row for each prompt (N, ...).
         theirs: For the same prompts in the same order (N, ...).
-        confidence: How often the interval shall hold the truth.
-        seed: Of the bootstrap's draws.
 
     Raises:
         ValueError: If the numbers of prompts differ, values are missing or not finite, or the mean of theirs is zero.
@@ -176,10 +170,10 @@ def ratio(ours: ArrayLike, theirs: ArrayLike, *, confidence: float = 0.95, seed:
     over, under = prompt_means(ours), prompt_means(theirs)
     if under.mean() == 0:
         raise ValueError("a ratio must have a denominator other than zero, got a mean of zero")
-    drawn = _draws(len(over), RESAMPLES, seed)
+    drawn = _draws(len(over), RESAMPLES, SEED)
     with np.errstate(divide="ignore", invalid="ignore"):
         resampled = over[drawn].mean(axis=1) / under[drawn].mean(axis=1)  # (resamples,)
-    low, high = np.nanquantile(resampled, _tails(len(over), confidence))
+    low, high = np.nanquantile(resampled, _tails(len(over), CONFIDENCE))
     mean = float(over.mean() / under.mean())
     return Estimate(mean, min(float(low), mean), max(float(high), mean))
 

@@ -32,11 +32,6 @@ class Matches:
     ties: Array
 
     @property
-    def losses(self) -> Array:
-        """How often the row's method is worse (M, M)."""
-        return self.wins.T
-
-    @property
     def points(self) -> Array:
         """Wins with a tie counted as half (M, M)."""
         return self.wins + self.ties / 2

@@ -100,11 +100,12 @@ class Guards(Callback):
             self.first_rewards.append(metrics["reward"].tolist())
             self.first_qualities.append(metrics["quality"].tolist())
         for number, name in enumerate(self.names):
-            for sign, advice in self._signs(number, metrics, answers):
+            signs = self._signs(number, metrics, answers)
+            for sign, advice in signs:
                 self.signs[f"{name}/{sign}"] += 1
                 if self.signs[f"{name}/{sign}"] >= self.patience:
                     raise CollapseError(self._diagnosis(name, update, advice))
-            present = {f"{name}/{sign}" for sign, _ in self._signs(number, metrics, answers)}
+            present = {f"{name}/{sign}" for sign, _ in signs}
             for key in [key for key in self.signs if key.startswith(f"{name}/") and key not in present]:
                 del self.signs[key]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase
 
 from decoding.answered import Answered
@@ -52,13 +53,9 @@ def encode_prompts(tokenizer: PreTrainedTokenizerBase, conversations: Sequence[C
 
 def pad_left(sequences: Sequence[Tensor], pad_id: int) -> tuple[Tensor, Tensor]:
     """Token ids `(B, P)` padded on the left, with their mask `(B, P)`."""
-    width = max(len(sequence) for sequence in sequences)
-    ids = torch.full((len(sequences), width), pad_id)
-    mask = torch.zeros_like(ids)
-    for row, sequence in enumerate(sequences):
-        ids[row, width - len(sequence) :] = sequence
-        mask[row, width - len(sequence) :] = 1
-    return ids, mask
+    ids = pad_sequence(list(sequences), batch_first=True, padding_value=pad_id, padding_side="left")
+    ones = [torch.ones_like(sequence) for sequence in sequences]
+    return ids, pad_sequence(ones, batch_first=True, padding_side="left")
 
 
 def answered(

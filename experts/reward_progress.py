@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from queue import Empty, Queue
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -29,12 +28,10 @@ class StepReport(TrainerCallback):
         self.queue.put((self.name, state.global_step, state.max_steps))
 
 
-def show_progress(
-    futures: Mapping[str, Future[dict[str, float]]], queue: "Queue[Report]", console: Console | None = None
-) -> None:
+def show_progress(futures: Mapping[str, Future[dict[str, float]]], queue: "Queue[Report]") -> None:
     """Draws one bar per model until every future is done; the first error of a worker is raised here."""
     columns = TextColumn("{task.description:<14}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, TextColumn("{task.fields[result]}"), console=console) as progress:
+    with Progress(*columns, TextColumn("{task.fields[result]}")) as progress:
         bars = {name: progress.add_task(name, total=None, start=False, result="waiting") for name in futures}
         running = dict(futures)
         while running:

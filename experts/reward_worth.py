@@ -15,6 +15,7 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 from torch.utils.data import DataLoader
+from torchmetrics.functional.classification import binary_calibration_error
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 from trl import RewardTrainer
 
@@ -24,18 +25,14 @@ from experts.pair_tokens import SIDES, tokenize_pairs, tokenizer_of
 from experts.prompts import pad_left
 
 
-def calibration_error(margins: Tensor, bins: int = 10) -> float:
+def calibration_error(margins: Tensor) -> float:
     """How far stated confidence is from being right, `sum_b n_b/N |accuracy_b - confidence_b|` (arXiv 1706.04599).
 
     Args:
         margins: score of the chosen answer minus score of the rejected one, `(N,)`; confidence is `sigmoid(|margin|)`.
-        bins: bins of equal width over confidences from one half to one.
     """
-    confidence = torch.sigmoid(margins.abs())
-    correct = (margins > 0).to(confidence.dtype)
-    bin_numbers = ((confidence - 0.5) * 2 * bins).long().clamp(max=bins - 1)
-    gaps = torch.zeros(bins, dtype=confidence.dtype).index_add(0, bin_numbers, correct - confidence)
-    return float(gaps.abs().sum() / len(margins))
+    confidence = torch.sigmoid(margins.abs())  # at least one half: ten of the twenty bins are used
+    return float(binary_calibration_error(confidence, (margins > 0).long(), n_bins=20, norm="l1"))
 
 
 def fitted_scale(margins: Tensor) -> float:

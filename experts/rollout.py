@@ -11,7 +11,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
-from transformers import Cache, DynamicCache
 
 from experts.bank import ExpertBank
 
@@ -102,7 +101,7 @@ class _Sampling:
 
     def __init__(self, bank: ExpertBank, prompt_ids: Tensor, prompt_mask: Tensor, experts: Tensor) -> None:
         self.bank, self.ids, self.mask, self.experts = bank, prompt_ids, prompt_mask, experts
-        self.cache: Cache = DynamicCache(config=bank.base.config)
+        self.cache = bank.empty_cache()
         self.rows = torch.arange(len(experts), device=experts.device)
         self.running = torch.ones_like(self.rows, dtype=torch.bool)
 

@@ -3,7 +3,6 @@
 Knows indices and tensors. Does not know models or adapters.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -53,12 +52,6 @@ class Rows:
         experts, requests = (asked > 0).t().nonzero(as_tuple=True)  # expert-major
         everybody = torch.arange(asked.shape[0], device=asked.device)
         return cls(torch.cat([everybody, requests]), torch.cat([torch.full_like(everybody, -1), experts]))
-
-    @classmethod
-    def grid(cls, n: int, experts: Sequence[int]) -> "Rows":
-        """The requests 0 to n - 1 for each listed expert, expert-major; -1 is the base."""
-        requests = torch.arange(n).repeat(len(experts))
-        return cls(requests, torch.tensor(list(experts), dtype=torch.long).repeat_interleave(n))
 
     def narrowed(self, kept: Tensor) -> "Rows":
         """Gives the rows of these requests (B',), increasing, which are numbered anew."""

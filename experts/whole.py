@@ -105,31 +105,19 @@ class WholeModels(nn.Module):
         """
         if not name or "." in name or name in self.names:
             raise ValueError(f"an expert's name must be new and without dots, got {name!r} beside {self.names}")
-        self._put(name, model)
+        self._experts[name] = self._fitting(name, model)
+        if is_pinned(model):
+            self.pinned[name] = model
         self.names.append(name)
 
-    def replace(self, name: str, model: PreTrainedModel | str | Path) -> None:
-        """Puts another model in an expert's place; its number and the other experts stay.
-
-        A cache that is alive holds what the old model read, which the new one cannot use: start a new one. An error
-        leaves the old model where it was.
+    def save(self, name: str, folder: str | Path) -> None:
+        """Writes an expert's model, which `from_pretrained` reads; the tokenizer is not the bank's to write.
 
         Raises:
-            ValueError: If no expert has this name, the vocabulary differs, or the expert changes no logit.
+            ValueError: If no expert has this name.
         """
-        self._require(name)
-        self._put(name, model)
-
-    def remove(self, name: str) -> None:
-        """Removes an expert; those after it move up by one, so caches that are alive belong to nobody."""
-        self._require(name)
-        del self._experts[name]
-        self.pinned.pop(name, None)
-        self.names.remove(name)
-
-    def save(self, name: str, folder: str | Path) -> None:
-        """Writes an expert's model, which `from_pretrained` reads; the tokenizer is not the bank's to write."""
-        self._require(name)
+        if name not in self.names:
+            raise ValueError(f"an expert must be one of {self.names}, got {name!r}")
         self._model(name).save_pretrained(folder)
 
     def empty_cache(self) -> CacheOfEach:
@@ -190,13 +178,6 @@ class WholeModels(nn.Module):
             raise ValueError(f"a cache must come from this bank's empty_cache(), got {cache}")
         return cache.parts
 
-    def _put(self, name: str, model: PreTrainedModel | str | Path) -> None:
-        """Puts a model that fits in the expert's place, and remembers whether it can be had from the hub again."""
-        self._experts[name] = self._fitting(name, model)
-        self.pinned.pop(name, None)
-        if is_pinned(model):
-            self.pinned[name] = model
-
     def _fitting(self, name: str, model: PreTrainedModel | str | Path) -> PreTrainedModel:
         """The model, read if it is not yet, frozen and found to fit the base."""
         if isinstance(model, str | Path):
@@ -215,11 +196,6 @@ class WholeModels(nn.Module):
         model = self._experts[name]
         assert isinstance(model, PreTrainedModel)
         return model
-
-    def _require(self, name: str) -> None:
-        """Refuses a name that is not there."""
-        if name not in self.names:
-            raise ValueError(f"an expert must be one of {self.names}, got {name!r}")
 
 
 def _frozen(model: PreTrainedModel) -> PreTrainedModel:

@@ -11,35 +11,6 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def rebel_loss(
-    logprob_new_1: Tensor,
-    logprob_old_1: Tensor,
-    logprob_new_2: Tensor,
-    logprob_old_2: Tensor,
-    reward_1: Tensor,
-    reward_2: Tensor,
-    eta: float,
-) -> Tensor:
-    """Gives mean(((ln π/π_t)(y) − (ln π/π_t)(y') − η (R(y) − R(y')))²), REBEL's regression (2404.16767, equation 1).
-
-    Zero where the change of the log-ratio explains the difference of the rewards exactly.
-
-    Args:
-        logprob_new_1: log π(y | x) in nats, summed over the tokens of the first response (P,); carries the gradient.
-        logprob_old_1: log π_t(y | x) of the policy that drew it (P,).
-        logprob_new_2: log π(y' | x) of the second response (P,).
-        logprob_old_2: log π_t(y' | x) (P,).
-        reward_1: reward of the first response (P,).
-        reward_2: reward of the second response (P,).
-        eta: nats of log-ratio for each unit of reward, above 0.
-
-    Returns:
-        The loss, a scalar.
-    """
-    ratio_difference = (logprob_new_1 - logprob_old_1) - (logprob_new_2 - logprob_old_2)
-    return (ratio_difference - eta * (reward_1 - reward_2)).square().mean()
-
-
 class Comparison(NamedTuple):
     """Pairs of responses as the objectives compare them: S responses, of which M tokens were read."""
 
@@ -65,15 +36,17 @@ Objective = Callable[[Comparison, float], Tensor]
 
 
 def rebel(pairs: Comparison, eta: float) -> Tensor:
-    """Gives `rebel_loss` of the pairs.
+    """Gives mean(((ln π/π_t)(y) − (ln π/π_t)(y') − η (R(y) − R(y')))²), REBEL's regression (2404.16767, equation 1).
+
+    Zero where the change of the log-ratio explains the difference of the rewards exactly.
 
     Args:
         pairs: what was drawn.
-        eta: nats of log-ratio for each unit of reward.
+        eta: nats of log-ratio for each unit of reward, above 0.
     """
-    new, old = pairs.summed(pairs.token_new), pairs.summed(pairs.token_old)
-    first, second, reward = pairs.first, pairs.second, pairs.reward
-    return rebel_loss(new[first], old[first], new[second], old[second], reward[first], reward[second], eta)
+    ratios = pairs.log_ratios
+    explained = eta * (pairs.reward[pairs.first] - pairs.reward[pairs.second])  # (P,)
+    return (ratios[pairs.first] - ratios[pairs.second] - explained).square().mean()
 
 
 def ppo(pairs: Comparison, eta: float, clip: float = 0.2) -> Tensor:

@@ -6,11 +6,19 @@ controller, its training and decoding never ask which one it is.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, Cache, DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoTokenizer,
+    Cache,
+    DynamicCache,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from decoding.dimension import Dimension
 
@@ -28,38 +36,6 @@ class Texts(NamedTuple):
         return Texts(*(tensor[chosen] for tensor in self))
 
 
-class Trunk(Protocol):
-    """What reads the text for a controller."""
-
-    hidden_size: int
-    window: int | None
-    """The most tokens of prompt and response together; None leaves it to the base."""
-
-    def empty_cache(self) -> Cache | None:
-        """Gives the cache of requests of which nothing is read yet."""
-
-    def read(
-        self, base_hidden: Tensor, input_ids: Tensor, attention_mask: Tensor, asked: Tensor, cache: Cache | None = None
-    ) -> Tensor:
-        """Gives the states (B, T', H) at the last positions.
-
-        Args:
-            base_hidden: the base's states at these positions (B, T', H').
-            input_ids: tokens that the cache does not hold yet (B, T).
-            attention_mask: 1 where a token counts, over cached and new ones (B, S).
-            asked: how much each dimension is asked for (B, K).
-            cache: filled further; None reads without one.
-        """
-
-    def reread(self, texts: Texts, base_hidden: Tensor) -> Tensor:
-        """Gives the states (N, H) before each response token that counts, request by request, with gradient.
-
-        Args:
-            texts: what was said.
-            base_hidden: the base's states at these tokens (N, H').
-        """
-
-
 class BaseStates(nn.Module):
     """The base's own hidden states, which are there anyway and cost nothing.
 
@@ -71,19 +47,33 @@ class BaseStates(nn.Module):
         super().__init__()
         self.hidden_size = hidden_size
         self.window: int | None = None
+        """The most tokens of prompt and response together; None leaves it to the base."""
 
     def empty_cache(self) -> Cache | None:
-        """Gives none: the base has its own."""
+        """Gives the cache of requests of which nothing is read yet: none, for the base has its own."""
         return None
 
     def read(
         self, base_hidden: Tensor, input_ids: Tensor, attention_mask: Tensor, asked: Tensor, cache: Cache | None = None
     ) -> Tensor:
-        """Gives the base's states back; see `Trunk`."""
+        """Gives the states (B, T', H) at the last positions: the base's.
+
+        Args:
+            base_hidden: the base's states at these positions (B, T', H').
+            input_ids: tokens that the cache does not hold yet (B, T).
+            attention_mask: 1 where a token counts, over cached and new ones (B, S).
+            asked: how much each dimension is asked for (B, K).
+            cache: filled further; None reads without one.
+        """
         return base_hidden
 
     def reread(self, texts: Texts, base_hidden: Tensor) -> Tensor:
-        """Gives the base's states back; see `Trunk`."""
+        """Gives the states (N, H) before each response token that counts, request by request, with gradient.
+
+        Args:
+            texts: what was said.
+            base_hidden: the base's states at these tokens (N, H').
+        """
         return base_hidden
 
 
@@ -125,11 +115,11 @@ class OwnModel(nn.Module):
     def read(
         self, base_hidden: Tensor, input_ids: Tensor, attention_mask: Tensor, asked: Tensor, cache: Cache | None = None
     ) -> Tensor:
-        """Gives the model's own states (B, T', H); the base's are counted, not read. See `Trunk`."""
+        """Gives the model's own states (B, T', H); the base's are counted, not read. See `BaseStates`."""
         return self._states(input_ids, attention_mask, asked, cache)[:, -base_hidden.shape[1] :]
 
     def reread(self, texts: Texts, base_hidden: Tensor) -> Tensor:
-        """Gives the model's own states (N, H); see `Trunk`."""
+        """Gives the model's own states (N, H); see `BaseStates`."""
         states = self._states(texts.input_ids, texts.attention_mask, texts.asked, None)
         return states[:, -texts.counts.shape[1] :][texts.counts]
 
@@ -211,8 +201,6 @@ def require_same_tokens(source: str, tokenizer: PreTrainedTokenizerBase) -> None
     Raises:
         ValueError: if its tokenizer has another vocabulary.
     """
-    from transformers import AutoTokenizer
-
     theirs, ours = AutoTokenizer.from_pretrained(source).get_vocab(), tokenizer.get_vocab()
     if theirs != ours:
         differ = len(theirs.items() ^ ours.items())

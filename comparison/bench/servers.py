@@ -202,7 +202,7 @@ class BankPass:
     def step(self, state: Read, tokens: Tensor) -> Said:
         """Reads every row, and takes the base's for the answer."""
         state.extend(tokens)
-        rows = Rows.grid(tokens.shape[0], range(-1, self.experts))
+        rows = Rows.of(torch.ones(tokens.shape[0], self.experts))
         reading = self.bank.forward_rows(
             tokens[rows.requests], state.mask[rows.requests], rows.experts, state.caches[0], logits_to_keep=1
         )

@@ -1,5 +1,5 @@
 """Soups: one parameter update out of many experts', as one ordinary adapter that any server can load."""
 
-from experts.soup.exact import merged_adapter, merged_update, save_soup
+from experts.soup.exact import merged_adapter, merged_update
 
-__all__ = ["merged_adapter", "merged_update", "save_soup"]
+__all__ = ["merged_adapter", "merged_update"]

@@ -6,13 +6,12 @@ separately is not the average of the updates, whatever its name (`recipes.averag
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
 from torch import Tensor
 from transformers.pytorch_utils import Conv1D
 
-from experts.adapters import DOWN, UP, Adapter, AdapterConfig, write_adapter
+from experts.adapters import DOWN, UP, AdapterConfig
 from experts.bank import ExpertBank
 from experts.stacked import padded
 
@@ -71,11 +70,6 @@ def merged_adapter(bank: ExpertBank, weights: Mapping[str, float]) -> tuple[Adap
         merged |= {module + DOWN: torch.cat(downs, dim=0), module + UP: torch.cat(ups, dim=1)}
     rank = sum(ranks.values())
     return AdapterConfig(rank=rank, alpha=rank, target_modules=tuple(modules)), merged
-
-
-def save_soup(bank: ExpertBank, weights: Mapping[str, float], folder: str | Path) -> None:
-    """Writes the soup as an ordinary PEFT folder; arguments and errors as in `merged_adapter`."""
-    write_adapter(folder, Adapter(*merged_adapter(bank, weights)), fan_in_fan_out=bank.fan_in_fan_out)
 
 
 def used_weights(bank: ExpertBank, weights: Mapping[str, float]) -> dict[str, float]:

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase
 
 from decoding.dimension import Dimension
@@ -227,10 +228,7 @@ def quotation(words: Tensor, mask: Tensor, described: Tensor, importance: Tensor
 
 def padded(rows: Sequence[Sequence[int]], device: torch.device | None = None) -> tuple[Tensor, Tensor]:
     """Gives token ids and mask (N, L) from rows of unequal lengths, padded with token 0 on the right."""
-    longest = max([1, *(len(row) for row in rows)])
-    tokens = torch.zeros(len(rows), longest, dtype=torch.long, device=device)
-    mask = torch.zeros_like(tokens)
-    for index, row in enumerate(rows):
-        tokens[index, : len(row)] = torch.tensor(row, dtype=torch.long)
-        mask[index, : len(row)] = 1
-    return tokens, mask
+    tokens = pad_sequence([torch.tensor(row or [0]) for row in rows], batch_first=True)  # an empty row has a place too
+    lengths = torch.tensor([len(row) for row in rows])
+    mask = (torch.arange(tokens.shape[1]) < lengths[:, None]).long()
+    return tokens.to(device), mask.to(device)

@@ -8,10 +8,8 @@ def test_answers_at_the_same_place_are_compared():
     found = matches([[[1.0, 0.0], [0.5, 0.5]], [[0.0, 0.0], [0.6, 0.1 + 0.4]]])
     assert found.wins.tolist() == [[0, 1], [1, 0]]
     assert found.ties.tolist() == [[0, 2], [2, 0]]
-    assert found.losses.tolist() == [[0, 1], [1, 0]]
     assert found.points.tolist() == [[0, 2], [2, 0]]
     assert matches([[1.0, 1.0], [0.0, 1.0]]).wins.tolist() == [[0, 1], [0, 0]]
-    assert matches([[1.0, 1.0], [0.0, 1.0]]).losses.tolist() == [[0, 0], [1, 0]]
 
 
 def test_two_methods_differ_by_the_log_odds_of_a_win():

@@ -112,22 +112,13 @@ def test_only_what_is_on_the_hub_at_a_commit_is_pinned(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     models, own = WholeModels(whole.bank.base), whole.bank._model("friendly")
-    models.add("concise", "someone/concise")
-    assert models.pinned == {}
-    models.replace("concise", HUB)
-    assert models.pinned == {"concise": HUB}
-    models.replace("concise", "someone/concise@main")
-    assert models.pinned == {}
-    models.replace("concise", HUB)
-    models.replace("concise", own)
-    assert models.pinned == {}
-    models.replace("concise", HUB)
-    models.remove("concise")
-    assert models.pinned == {}
+    sources = {"latest": "someone/concise", "commit": HUB, "branch": "someone/concise@main", "own": own}
+    for name, source in sources.items():
+        models.add(name, source)
     own.save_pretrained(HUB)
-    models.add("concise", HUB)
-    assert models.pinned == {}
-    assert len(hub) == 5
+    models.add("folder", HUB)
+    assert models.pinned == {"commit": HUB}
+    assert len(hub) == 3
 
 
 @pytest.mark.parametrize(

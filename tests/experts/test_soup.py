@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from experts.bank import AdapterConfig, ExpertBank
-from experts.soup import merged_adapter, merged_update, save_soup
+from experts.soup import merged_adapter, merged_update
 
 TEXT = torch.tensor([[3, 4, 5, 6], [7, 8, 9, 10]])
 WEIGHTS = {"expert0": 0.5, "expert1": 0.2, "expert2": -0.3}
@@ -54,11 +54,11 @@ def test_a_soup_of_one_is_that_expert(house: Household) -> None:
 
 
 def test_a_saved_soup_is_the_same_merged_under_peft_and_as_an_expert(house: Household, tmp_path: Path) -> None:
-    save_soup(house.bank, WEIGHTS, tmp_path)
     expected = logits_with(house.base, merged_update(house.bank, WEIGHTS))
-    model = PeftModel.from_pretrained(deepcopy(house.base), tmp_path).eval()
     bank = ExpertBank(deepcopy(house.base))
     bank.add("soup", *merged_adapter(house.bank, WEIGHTS))
+    bank.save("soup", tmp_path)
+    model = PeftModel.from_pretrained(deepcopy(house.base), tmp_path).eval()
     with torch.no_grad():
         as_expert = bank.forward_rows(TEXT, torch.ones_like(TEXT), torch.zeros(2, dtype=torch.long)).logits
         torch.testing.assert_close(model(TEXT).logits, expected, atol=1e-10, rtol=0)

@@ -134,32 +134,11 @@ def test_a_hub_id_is_read_at_its_revision(models: WholeModels, monkeypatch: pyte
 
     monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", from_pretrained)
     models.add("pinned", "someone/kind@v1")
-    models.replace("pinned", "someone/kind")
+    models.add("loose", "someone/kind")
     assert asked == [
         {"where": "someone/kind", "revision": revision, "dtype": torch.float64, "use_safetensors": True}
         for revision in ("v1", "main")
     ]
-
-
-@torch.no_grad()
-def test_a_replaced_model_reads_like_the_new_one_and_the_others_keep_their_bits(models: WholeModels) -> None:
-    rows, new = Rows.of(torch.ones(3, 2)), another(5, layers=1, width=8)
-    before = models.read(PROMPTS, MASK, rows).experts
-    models.replace("twin", new)
-    after = models.read(PROMPTS, MASK, rows).experts
-    assert models.names == ["twin", "slim"]
-    torch.testing.assert_close(after[:, :, 0][REAL], alone(new, PROMPTS, MASK)[REAL], **EXACT)
-    assert torch.equal(after[:, :, 1], before[:, :, 1])
-
-
-@torch.no_grad()
-def test_removing_a_model_moves_the_others_up(models: WholeModels) -> None:
-    before = models.read(PROMPTS, MASK, Rows.of(torch.ones(3, 2))).experts
-    models.remove("twin")
-    assert models.names == ["slim"]
-    assert torch.equal(models.read(PROMPTS, MASK, Rows.of(torch.ones(3, 1))).experts[:, :, 0], before[:, :, 1])
-    with pytest.raises(ValueError, match=r"must be one of \['slim'\], got 'twin'"):
-        models.remove("twin")
 
 
 def test_whole_models_stay_frozen_and_without_dropout(models: WholeModels) -> None:
@@ -181,13 +160,11 @@ def test_whole_models_stay_frozen_and_without_dropout(models: WholeModels) -> No
     ],
     ids=["vocabulary", "silent"],
 )
-def test_a_model_that_does_not_fit_is_refused_and_leaves_the_old_in_place(
+def test_a_model_that_does_not_fit_is_refused_and_leaves_no_trace(
     models: WholeModels, spoil: Callable[[PreTrainedModel], PreTrainedModel], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
         models.add("new", spoil(models.base))
-    with pytest.raises(ValueError, match=message.replace("new", "twin")):
-        models.replace("twin", spoil(models.base))
     assert models.names == ["twin", "slim"]
     refuse_silent_experts(models)
 
@@ -195,10 +172,12 @@ def test_a_model_that_does_not_fit_is_refused_and_leaves_the_old_in_place(
 def test_what_cannot_be_read_is_refused(models: WholeModels) -> None:
     with pytest.raises(ValueError, match="must be new and without dots, got 'twin'"):
         models.add("twin", another(3))
+    with pytest.raises(ValueError, match=r"must be one of \['twin', 'slim'\], got 'new'"):
+        models.save("new", "anywhere")
     with pytest.raises(ValueError, match="experts up to 1, got 2"):
         models.read(PROMPTS, MASK, Rows.of(torch.ones(3, 3)))
     with pytest.raises(ValueError, match=r"one base row for each of 3 requests, got \[\]"):
-        models.read(PROMPTS, MASK, Rows.grid(3, [0, 1]))
+        models.read(PROMPTS, MASK, Rows(torch.arange(3), torch.zeros(3, dtype=torch.long)))
     with pytest.raises(ValueError, match=r"must come from this bank's empty_cache\(\)"):
         models.read(PROMPTS, MASK, Rows.of(SOME), WholeModels(models.base).empty_cache())
 

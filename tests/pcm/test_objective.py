@@ -4,38 +4,35 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
 
-from pcm.objective import OBJECTIVES, Comparison, dpo, objective_named, ppo, rebel_loss
+from pcm.objective import OBJECTIVES, Comparison, dpo, objective_named, ppo, rebel
+
+
+def single(new: Tensor, old: Tensor, reward: Tensor) -> Comparison:
+    """Pairs of responses of one token each; new, old and reward are (2, P), the first responses before the second."""
+    numbers = torch.arange(new.numel())
+    return Comparison(new.flatten(), old.flatten(), numbers, reward.flatten(), *numbers.view(2, -1))
 
 
 def test_rebel_is_the_hand_computed_number():
     # ((-1 - -2) - (-4 - -3.5) - 2 (0.9 - 0.4))^2 = (1.5 - 1)^2 = 0.25 and ((0) - (1) - 2 (0.5 - 0.5))^2 = 1
-    loss = rebel_loss(
-        torch.tensor([-1.0, -2.0]),
-        torch.tensor([-2.0, -2.0]),
-        torch.tensor([-4.0, -1.0]),
-        torch.tensor([-3.5, -2.0]),
-        torch.tensor([0.9, 0.5]),
-        torch.tensor([0.4, 0.5]),
-        eta=2.0,
-    )
+    new, old = torch.tensor([[-1.0, -2.0], [-4.0, -1.0]]), torch.tensor([[-2.0, -2.0], [-3.5, -2.0]])
+    loss = rebel(single(new, old, torch.tensor([[0.9, 0.5], [0.4, 0.5]])), eta=2.0)
     assert abs(float(loss) - 0.625) < 1e-6
 
 
 def test_rebel_is_zero_where_the_ratio_explains_the_reward():
-    old_1, old_2 = torch.tensor([-3.0, -5.0]), torch.tensor([-4.0, -1.0])
-    reward_1, reward_2 = torch.tensor([0.8, 0.1]), torch.tensor([0.3, 0.6])
-    loss = rebel_loss(old_1 + 4.0 * reward_1 + 7.0, old_1, old_2 + 4.0 * reward_2 + 7.0, old_2, reward_1, reward_2, 4.0)
-    assert float(loss) < 1e-10
+    old, reward = torch.tensor([[-3.0, -5.0], [-4.0, -1.0]]), torch.tensor([[0.8, 0.1], [0.3, 0.6]])
+    assert float(rebel(single(old + 4.0 * reward + 7.0, old, reward), 4.0)) < 1e-10
 
 
 def test_rebel_pushes_the_better_response_up_and_the_worse_one_down():
-    old = torch.tensor([-3.0])
-    first, second = old.clone().requires_grad_(), old.clone().requires_grad_()
-    rebel_loss(first, old, second, old, torch.tensor([0.9]), torch.tensor([0.2]), 1.0).backward()
-    assert first.grad is not None
-    assert second.grad is not None
-    assert float(first.grad) < 0 < float(second.grad)
+    old = torch.tensor([[-3.0], [-3.0]])
+    new = old.clone().requires_grad_()
+    rebel(single(new, old, torch.tensor([[0.9], [0.2]])), 1.0).backward()
+    assert new.grad is not None
+    assert float(new.grad[0]) < 0 < float(new.grad[1])
 
 
 def comparison(tokens: int = 40, seed: int = 0) -> Comparison:

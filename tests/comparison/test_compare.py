@@ -209,7 +209,7 @@ def test_a_bundle_is_compared_with_other_controllers_and_with_what_is_left_of_it
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     methods = report["methods"]
     controlled = ["pcm-anchored", "pcm-anchored-prompted", "static-pcm", "pcm-text", "pcm-text-prompted", "pcm-other"]
-    assert list(methods)[-5:] == controlled
+    assert list(methods)[-len(controlled) :] == controlled
     steps = {name: methods[name]["cost"]["gradient_steps"] for name in ("base", "soup-best", "static-pcm", "pcm-other")}
     assert steps == {"base": 0, "soup-best": 5, "static-pcm": 12, "pcm-other": None}
     assert methods["pcm-anchored"]["nats"]["mean"] > methods["base"]["nats"]["mean"] == pytest.approx(0, abs=1e-5)

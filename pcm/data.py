@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from decoding.conversation import with_system
-from decoding.dimension import Dimension
+from decoding.dimension import Dimension, axes
 from decoding.jsonl import read_rows
 from pcm.wordings import Wordings
 
@@ -50,7 +50,7 @@ class Preferences:
     """Draws preferences: one pole of some axes, with intensities.
 
     Args:
-        dimensions: the K dimensions; two that are each other's opposite are one axis, a lone one is an axis too.
+        dimensions: the K dimensions; two of which one is the other's opposite are one axis, a lone one is an axis too.
         whole: chance that every axis is asked for; otherwise one to all but one of them.
         plain: chance that all intensities are 1; otherwise Dirichlet shares (largest 1) or uniform ones, evenly.
         withheld: names joined by +, such as `friendly+concise`: what asks for all of them at once is never drawn.
@@ -67,11 +67,7 @@ class Preferences:
         withheld: Sequence[str] = (),
     ) -> None:
         names = [dimension.name for dimension in dimensions]
-        self.axes: list[list[int]] = []
-        for index, dimension in enumerate(dimensions):
-            other = names.index(dimension.opposite) if dimension.opposite in names else index
-            if index <= other:
-                self.axes.append(sorted({index, other}))
+        self.axes = [sorted(names.index(pole) for pole in axis) for axis in axes(dimensions)]
         self.count, self.whole, self.plain = len(names), whole, plain
         if unknown := sorted({part for one in withheld for part in one.split("+")} - set(names)):
             raise ValueError(f"what is withheld must be of {', '.join(names)} joined by +, got {', '.join(unknown)}")

@@ -31,6 +31,16 @@ def test_drawn_preferences_ask_for_at_most_one_pole_of_an_axis():
     assert asked.float().mean(0).min() > 0.3  # every pole has its turn
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_poles_of_which_one_names_the_other_have_their_turns_and_are_never_drawn_together(order):
+    """Either both were asked for at once, or the one that names its opposite was never drawn."""
+    poles = (Dimension("warm", "Warm.", "cold"), Dimension("cold", "Cold."))
+    preferences, generator = Preferences([poles[place] for place in order]), torch.Generator().manual_seed(0)
+    asked = torch.stack([preferences.draw(generator) for _ in range(50)]) > 0
+    assert set(asked.sum(-1).tolist()) == {1}
+    assert bool(asked.any(0).all())
+
+
 def test_intensities_are_whole_or_free_or_shares_of_which_the_largest_is_whole():
     generator = torch.Generator().manual_seed(0)
     assert torch.equal(Preferences(DIMENSIONS, plain=1.0).intensities(3, generator), torch.ones(3))

@@ -1,6 +1,6 @@
-"""Prompts for training: read from disk, rendered by the chat template, handed out in shuffled batches.
+"""Prompts for training: read from disk, joined with their answers, handed out in shuffled batches.
 
-Knows JSONL files of conversations, padding on the left and the order of prompts. Does not know responses.
+Knows JSONL files of conversations, padding on the left and the order of prompts. Does not know who answers.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from decoding.answered import Answered
+from decoding.conversation import encode_prompts
 from decoding.jsonl import read_rows
 
 Conversation = list[dict[str, str]]
@@ -39,15 +40,6 @@ def read_asked(path: str | Path) -> list[list[str]]:
 
 def _rows(path: str | Path) -> list[dict[str, Any]]:
     return read_rows(path, dict)
-
-
-def encode_prompts(tokenizer: PreTrainedTokenizerBase, conversations: Sequence[Conversation]) -> list[Tensor]:
-    """Token ids of each conversation, ready to be answered, one `(P,)` tensor each."""
-    texts = [
-        tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)
-        for conversation in conversations
-    ]
-    return [torch.tensor(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
 
 
 def pad_left(sequences: Sequence[Tensor], pad_id: int) -> tuple[Tensor, Tensor]:

@@ -21,8 +21,8 @@ from torch import Tensor
 
 import bundle as bundles
 from decoding.answered import Answered
+from decoding.conversation import encode_prompts
 from decoding.sampling import Sampling
-from experts.prompts import encode_prompts
 from experts.references import sample_references
 from experts.rewards import RewardModels, names_in
 from mixture import Mixture

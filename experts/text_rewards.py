@@ -161,7 +161,7 @@ class Classifier(nn.Module):
             FileNotFoundError: if there is nothing to load.
         """
         super().__init__()
-        where, revision = (source, None) if Path(source).is_dir() else split_revision(source)
+        where, revision = split_revision(source)
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(where, revision=revision)
             self.model, report = AutoModelForSequenceClassification.from_pretrained(

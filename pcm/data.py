@@ -7,20 +7,16 @@ alone: a run that is taken up again draws what it would have drawn.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from operator import itemgetter
-from pathlib import Path
 
 import torch
 from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from decoding.conversation import with_system
+from decoding.conversation import Conversation, with_system
 from decoding.dimension import Dimension, axes
-from decoding.jsonl import read_rows
+from decoding.prompts import read_prompts
 from pcm.wordings import Wordings
-
-Conversation = list[dict[str, str]]
 
 
 @dataclass  # not frozen: Lightning refuses to move frozen ones to a device
@@ -43,7 +39,7 @@ class Batch:
     def heard(self) -> list[Conversation]:
         """The prompts as whoever answers them reads them: behind their words."""
         pairs = zip(self.words, self.conversations, strict=True)
-        return [one if text is None else [dict(turn) for turn in with_system(text, one)] for text, one in pairs]
+        return [one if text is None else with_system(text, one) for text, one in pairs]
 
 
 class Preferences:
@@ -234,18 +230,6 @@ class PromptsAndPreferences(LightningDataModule):
         parts = [slice(start, start + self.validation_batch) for start in range(0, len(prompts), self.validation_batch)]
         batches = [Batch(part.start, prompts[part], asked[part], words[part]) for part in parts]
         return DataLoader(batches, batch_size=None)  # type: ignore[arg-type]
-
-
-def read_prompts(path: str | Path) -> list[Conversation]:
-    """Gives the conversations of a JSONL file.
-
-    Raises:
-        ValueError: if the file holds none, or a line cannot be read.
-    """
-    prompts: list[Conversation] = read_rows(path, itemgetter("messages"))
-    if not prompts:
-        raise ValueError(f"the prompts must be at least one line of JSON, {path} has none")
-    return prompts
 
 
 def chance(generator: torch.Generator) -> float:

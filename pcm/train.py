@@ -19,7 +19,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 import bundle as bundles
-from decoding.conversation import encode_prompts
+from decoding.conversation import Conversation, encode_prompts
+from decoding.prompts import read_prompts
 from experts.bank import ExpertBank, Reading, Rows
 from experts.references import kept_references
 from experts.reward_sources import Source, chosen_sources, kind_of, load_rewards, place_of, told_of
@@ -28,7 +29,7 @@ from experts.text_rewards import Dialogues
 from experts.whole import read_model
 from mixture import Mixture
 from pcm.controller import Controller
-from pcm.data import Conversation, PromptsAndPreferences, read_prompts
+from pcm.data import PromptsAndPreferences
 from pcm.intensity.curves import Intensities
 from pcm.model import PreferenceControlModel
 from pcm.module import ControllerTraining

@@ -26,9 +26,9 @@ from comparison.command import exit_status
 from comparison.page import show as show_sheets
 from comparison.users.bundled import learner_of
 from comparison.users.logged import logged, sheet
+from decoding.prompts import read_prompts
 from decoding.sampling import Sampling
 from experts.names import listed
-from experts.prompts import read_prompts
 from mixture import Mixture
 from pcm.chat import chat_model
 from pcm.preference import Preference

@@ -10,7 +10,7 @@ from experts.bank import ExpertBank
 from experts.checkpoints import LastCheckpoint
 from experts.exam import Exam
 from experts.joint import JointPPO
-from experts.prompts import PromptStream, read_prompts
+from experts.prompts import PromptStream
 from experts.references import fingerprint, load_references, sample_references, save_references
 from experts.rollout import Responses, reread
 from experts.train import _loggers, command_parser, fit
@@ -355,15 +355,6 @@ def test_what_an_exam_lacks_is_named():
     exam.bank.add("dog", CONFIG)
     with pytest.raises(ValueError, match="none for \\['dog'\\]"):
         Exam(exam.bank, exam.rewards, exam.references, exam.prompts, END, PAD)
-
-
-def test_prompts_are_read_from_rows_with_messages(tmp_path):
-    path = tmp_path / "prompts.jsonl"
-    path.write_text('{"messages": [{"role": "user", "content": "hi"}]}\n')
-    assert read_prompts(path) == [[{"role": "user", "content": "hi"}]]
-    path.write_text('{"messages": []}\n')
-    with pytest.raises(ValueError, match=r"row 1 .* must have messages"):
-        read_prompts(path)
 
 
 def test_the_configuration_parses_against_the_command():

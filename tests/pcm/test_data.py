@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from decoding.dimension import Dimension
-from pcm.data import Iterations, Preferences, PromptsAndPreferences, Schedule, read_prompts
+from pcm.data import Iterations, Preferences, PromptsAndPreferences, Schedule
 
 DIMENSIONS = (
     Dimension("elementary", "Simple.", "expert"),
@@ -112,9 +112,3 @@ def test_validation_is_the_same_pairs_every_time(tmp_path):
     assert [batch.number for batch in first] == [0, 2, 4]
     assert [conversation for batch in first for conversation in batch.conversations] == PROMPTS[:5]
     assert torch.equal(torch.cat([batch.asked for batch in first]), torch.cat([batch.asked for batch in second]))
-
-
-def test_an_empty_file_of_prompts_is_refused(tmp_path):
-    (tmp_path / "none.jsonl").write_text("")
-    with pytest.raises(ValueError, match="at least one line"):
-        read_prompts(tmp_path / "none.jsonl")

@@ -15,9 +15,9 @@ from safetensors import safe_open
 from transformers import AutoConfig, AutoTokenizer
 
 from decoding.conversation import encode_prompts
+from decoding.prompts import read_prompts
 from experts.adapters import WEIGHTS_FILE
 from experts.ensemble import member_folders
-from experts.prompts import read_prompts
 from experts.rewards import HEAD_WEIGHT, QUALITY, names_in
 from experts.train import command_parser
 

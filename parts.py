@@ -317,6 +317,6 @@ def _tokenizer_of(base: PreTrainedModel | str | Path) -> PreTrainedTokenizerBase
     source = base.name_or_path if isinstance(base, PreTrainedModel) else str(base)
     if not source:
         raise ValueError("a base that was not read from anywhere must come with a tokenizer, got none")
-    where, revision = (source, None) if Path(source).is_dir() else split_revision(source)
+    where, revision = split_revision(source)
     tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(where, revision=revision or "main")
     return tokenizer

@@ -6,7 +6,7 @@ Knows dimensions and their opposites. Does not know experts, texts or scores.
 from collections.abc import Mapping, Sequence
 from itertools import product
 
-from decoding.dimension import Dimension
+from decoding.dimension import Dimension, axes
 
 Combination = tuple[str, ...]
 """The dimensions that one preference asks for, each perhaps with how strongly: `friendly`, or `friendly=0.5`."""
@@ -21,17 +21,6 @@ def strengths(combination: Combination) -> dict[str, float]:
 def weighted(asked: Mapping[str, float]) -> Combination:
     """Gives the preference that asks for each dimension so strongly."""
     return tuple(name if strength == 1 else f"{name}={strength:g}" for name, strength in asked.items())
-
-
-def axes(dimensions: Sequence[Dimension]) -> list[tuple[str, ...]]:
-    """Gives the poles of each axis, in the order in which the dimensions first name them."""
-    known = {dimension.name for dimension in dimensions}
-    found: list[tuple[str, ...]] = []
-    for dimension in dimensions:
-        if not any(dimension.name in axis for axis in found):
-            other = dimension.opposite if dimension.opposite in known else None
-            found.append((dimension.name,) if other is None else (dimension.name, other))
-    return found
 
 
 def combinations(dimensions: Sequence[Dimension]) -> list[Combination]:

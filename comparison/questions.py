@@ -6,8 +6,8 @@ Knows formats. Does not know what the questions are for.
 from pathlib import Path
 from typing import Any
 
+from decoding.prompts import read_prompts
 from experts.miniature.corpus import Prompt
-from experts.prompts import read_prompts
 
 COLUMNS = ("messages", "prompt", "question", "instruction")
 """Where datasets keep questions, the first that is there: texts, lists of them or conversations."""
@@ -29,7 +29,7 @@ def read_questions(source: str, limit: int | None = None) -> list[Prompt]:
         ValueError: If the questions cannot be found in it.
     """
     if Path(source).is_file():
-        return [Prompt(messages, "") for messages in read_prompts(source)][:limit]
+        return [Prompt([dict(turn) for turn in messages], "") for messages in read_prompts(source)][:limit]
     name, _, split = source.partition(":")
     if not Path(name).is_dir() and (name.startswith(("/", ".")) or Path(name).suffix in FILES):
         raise FileNotFoundError(f"questions must be in a file, folder or dataset on the hub, got nothing at {source}")

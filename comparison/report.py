@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from comparison.acceptance import acceptance
-from comparison.combinations import axes, combinations, label, opposite
+from comparison.combinations import combinations, label, opposite
 from comparison.outcomes import Array, Outcome
-from decoding.dimension import Dimension
+from decoding.dimension import Dimension, axes
 from evaluation.intervals import difference, estimate, win_rate
 
 Report = dict[str, Any]

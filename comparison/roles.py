@@ -16,7 +16,7 @@ from comparison.language_judge import LanguageJudge
 from comparison.learned import ClassifierScorer, LearnedScorer
 from comparison.remembered import Remembered
 from comparison.scorers import GoldScorer, Scorer
-from experts.prompts import encode_prompts
+from decoding.conversation import encode_prompts
 from experts.references import kept_references
 from experts.rewards import QUALITY, RewardModels
 from pcm.chat import endpoint

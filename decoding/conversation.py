@@ -4,6 +4,7 @@ Knows a tokenizer's chat template and padding. Does not know models.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,24 +22,28 @@ def encode(tokenizer: PreTrainedTokenizerBase, conversations: Sequence[Conversat
     Control tokens that a person typed inside a message are read as ordinary text: nobody can speak for another role.
 
     Args:
-        tokenizer: With a chat template.
+        tokenizer: With a chat template and a padding token.
         conversations: One for each request.
 
     Raises:
         ValueError: If a turn has an unknown role, or the last one is empty.
     """
-    for conversation in conversations:
-        _require_turns(conversation)
-    encoded: BatchEncoding = tokenizer.apply_chat_template(  # type: ignore[assignment]  # it is one with return_dict
-        [[dict(turn) for turn in conversation] for conversation in conversations],
-        add_generation_prompt=True,
-        sanitize_control_tokens=True,
-        padding=True,
-        return_tensors="pt",
-        return_dict=True,
-        tokenizer_kwargs={"padding_side": "left"},
-    )
-    return encoded["input_ids"], encoded["attention_mask"]
+    on_left = {"padding_side": "left"}
+    padded = _rendered(tokenizer, conversations, padding=True, return_tensors="pt", tokenizer_kwargs=on_left)
+    return padded["input_ids"], padded["attention_mask"]
+
+
+def encode_prompts(tokenizer: PreTrainedTokenizerBase, conversations: Sequence[Conversation]) -> list[Tensor]:
+    """Gives the token ids of each conversation alone, (P,) each: a row of `encode` without what pads it.
+
+    Args:
+        tokenizer: With a chat template; it needs nothing to pad with.
+        conversations: At least one.
+
+    Raises:
+        ValueError: As `encode`.
+    """
+    return [torch.tensor(ids) for ids in _rendered(tokenizer, conversations)["input_ids"]]
 
 
 def with_system(text: str, conversation: Conversation) -> Conversation:
@@ -67,6 +72,22 @@ def require_room(attention_mask: Tensor, max_new_tokens: int | Tensor, window: i
             f"prompt and response must fit the model's window of {window} tokens together, "
             f"got a prompt of {int(prompts[longest])} tokens and up to {int(responses[longest])} new ones"
         )
+
+
+def _rendered(
+    tokenizer: PreTrainedTokenizerBase, conversations: Sequence[Conversation], **settings: Any
+) -> BatchEncoding:
+    """The conversations as a model reads them that shall answer; the settings are those of `apply_chat_template`."""
+    for conversation in conversations:
+        _require_turns(conversation)
+    rendered: BatchEncoding = tokenizer.apply_chat_template(  # type: ignore[assignment]  # it is one with return_dict
+        [[dict(turn) for turn in conversation] for conversation in conversations],
+        add_generation_prompt=True,
+        sanitize_control_tokens=True,
+        return_dict=True,
+        **settings,
+    )
+    return rendered
 
 
 def _require_turns(conversation: Conversation) -> None:

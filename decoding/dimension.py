@@ -1,8 +1,10 @@
 """What a person can ask for.
 
-Knows the name and the wording of one axis pole. Does not know which expert serves it or how it is weighed.
+Knows the names and the wording of axis poles, and which of them are one axis. Does not know which expert serves a pole
+or how it is weighed.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -31,3 +33,19 @@ class Dimension:
             raise ValueError(f"dimension {self.name!r} must have a description, got {self.description!r}")
         if self.opposite == self.name:
             raise ValueError(f"dimension {self.name!r} must not be its own opposite")
+
+
+def axes(dimensions: Sequence[Dimension]) -> list[tuple[str, ...]]:
+    """Gives the poles of each axis, in the order in which the dimensions first name them.
+
+    Two known dimensions are one axis where at least one of them names the other as its opposite; the pole that does
+    comes first, and of two that both do the earlier one. No dimension is on two axes.
+    """
+    names = [one.name for one in dimensions]
+    pairs = [(one.name, one.opposite) for one in dimensions if one.opposite in names]
+    found: list[tuple[str, ...]] = []
+    for name in names:
+        placed = {pole for axis in found for pole in axis}
+        if name not in placed:
+            found.append(next((pair for pair in pairs if name in pair and placed.isdisjoint(pair)), (name,)))
+    return found

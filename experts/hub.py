@@ -20,9 +20,16 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 Source = TypeVar("Source")
 
 
-def split_revision(source: str) -> tuple[str, str | None]:
-    """The hub id and its revision, of `owner/name@revision` or `owner/name`."""
-    where, _, revision = source.partition("@")
+def is_hub_id(source: str) -> bool:
+    """Whether it reads `owner/name` or `owner/name@revision`; a folder here may be called the same."""
+    return _HUB_ID.fullmatch(source) is not None
+
+
+def split_revision(source: str | Path) -> tuple[str, str | None]:
+    """The hub id and its revision, of `owner/name@revision` or `owner/name`; a folder that is here has none."""
+    if Path(source).is_dir():
+        return str(source), None
+    where, _, revision = str(source).partition("@")
     return where, revision or None
 
 
@@ -51,9 +58,7 @@ def pinned(source: Source) -> Source | str:
 
 def _on_hub_at_revision(source: object) -> TypeGuard[str]:
     """Whether it is `owner/name@revision`, and no folder here."""
-    if not isinstance(source, str) or Path(source).is_dir() or not _HUB_ID.fullmatch(source):
-        return False
-    return split_revision(source)[1] is not None
+    return isinstance(source, str) and is_hub_id(source) and split_revision(source)[1] is not None
 
 
 def located(source: str | Path, files: Sequence[str], what: str = "an expert") -> Path:
@@ -70,7 +75,7 @@ def located(source: str | Path, files: Sequence[str], what: str = "an expert") -
     """
     if Path(source).is_dir():
         return Path(source)
-    if isinstance(source, Path) or not _HUB_ID.fullmatch(source):
+    if isinstance(source, Path) or not is_hub_id(source):
         raise FileNotFoundError(f"{what} must be a folder, or a hub id owner/name or owner/name@revision, got {source}")
     where, revision = split_revision(source)
     try:

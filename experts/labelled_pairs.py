@@ -16,8 +16,8 @@ from typing import Any
 import datasets
 from transformers import PreTrainedTokenizerBase
 
+from decoding.conversation import Conversation
 from decoding.jsonl import read_rows
-from experts.prompts import Conversation
 
 Row = dict[str, Any]
 Answer = str | Conversation
@@ -106,8 +106,9 @@ def rendered(prompt: str | Conversation, answer: Answer, tokenizer: PreTrainedTo
         if len(answer) != 1:
             raise ValueError(f"an answer must be a text or one message, got {len(answer)} messages")
         answer = answer[0]["content"]
-    asked = str(tokenizer.apply_chat_template(prompt, add_generation_prompt=True, tokenize=False))
-    whole = str(tokenizer.apply_chat_template([*prompt, {"role": "assistant", "content": answer}], tokenize=False))
+    turns = [dict(turn) for turn in prompt]
+    asked = str(tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
+    whole = str(tokenizer.apply_chat_template([*turns, {"role": "assistant", "content": answer}], tokenize=False))
     said = whole.removeprefix(asked) if whole.startswith(asked) else answer
     before_end = said.rpartition(tokenizer.eos_token)[0] if tokenizer.eos_token in said else said
     return asked, before_end + tokenizer.eos_token

@@ -12,8 +12,8 @@ import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from trl.trainer.reward_trainer import DataCollatorForPreference
 
+from decoding.conversation import Conversation
 from experts.labelled_pairs import rendered
-from experts.prompts import Conversation
 
 SIDES = ("chosen", "rejected")
 

@@ -1,11 +1,10 @@
-"""Prompts for training: read from disk, rendered by the chat template, handed out in shuffled batches.
+"""Prompts for training: what they ask for, joined with their answers, handed out in shuffled batches.
 
-Knows JSONL files of conversations, padding on the left and the order of prompts. Does not know responses.
+Knows padding on the left and the order of prompts. Does not know who answers.
 """
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,42 +12,13 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase
 
 from decoding.answered import Answered
+from decoding.conversation import Conversation, encode_prompts
 from decoding.jsonl import read_rows
-
-Conversation = list[dict[str, str]]
-
-
-def read_prompts(path: str | Path) -> list[Conversation]:
-    """The conversations of a JSONL file with rows `{"messages": [{"role", "content"}, ...]}`.
-
-    Raises:
-        ValueError: if the file holds no prompt or a row has no messages.
-    """
-    rows = _rows(path)
-    if not rows:
-        raise ValueError(f"a prompt file must hold at least one prompt, got none in {path}")
-    for number, row in enumerate(rows, start=1):
-        if not row.get("messages"):
-            raise ValueError(f"row {number} of {path} must have messages, got {row}")
-    return [row["messages"] for row in rows]
 
 
 def read_asked(path: str | Path) -> list[list[str]]:
     """What each row of a prompt file asks for, `{"messages": ..., "asked": ["friendly", ...]}`; mostly nothing."""
-    return [list(row.get("asked", ())) for row in _rows(path)]
-
-
-def _rows(path: str | Path) -> list[dict[str, Any]]:
-    return read_rows(path, dict)
-
-
-def encode_prompts(tokenizer: PreTrainedTokenizerBase, conversations: Sequence[Conversation]) -> list[Tensor]:
-    """Token ids of each conversation, ready to be answered, one `(P,)` tensor each."""
-    texts = [
-        tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)
-        for conversation in conversations
-    ]
-    return [torch.tensor(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
+    return read_rows(path, lambda row: list(row.get("asked", ())))
 
 
 def pad_left(sequences: Sequence[Tensor], pad_id: int) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 from decoding.answered import Answered
 from experts.adapters import CONFIG_FILE
 from experts.ensemble import RewardEnsemble, member_folders
+from experts.hub import is_hub_id
 from experts.rewards import RewardModels, Rewards, known, names_in
 from experts.text_rewards import Classifier, Dialogues, Function, TextRewards
 
@@ -41,7 +42,6 @@ Kind = Literal["adapter", "classifier", "function"]
 _READERS: dict[Kind, Callable[[str], Classifier | Function]] = {"classifier": Classifier, "function": Function}
 _FUNCTION = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")
 _NEEDS_ENSEMBLE = "lower_bound needs an ensemble (reward_training --members 3)"
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@.+)?")
 
 
 def place_of(source: Source) -> str:
@@ -67,7 +67,7 @@ def kind_of(source: Source) -> Kind:
         return "classifier"
     if not folder.exists() and _FUNCTION.fullmatch(place):
         return "function"
-    if not folder.exists() and _HUB_ID.fullmatch(place):
+    if not folder.exists() and is_hub_id(place):
         return "classifier"
     raise ValueError(
         f"a reward must be a folder with {CONFIG_FILE} (a reward model trained here) or config.json (a sequence "

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, BatchEncoding, PreTrainedTokenizerBase
 
 from decoding.answered import Answered
+from decoding.conversation import Conversation
 from experts.hub import split_revision
-from experts.prompts import Conversation
 from experts.rewards import known
 
 
@@ -161,7 +161,7 @@ class Classifier(nn.Module):
             FileNotFoundError: if there is nothing to load.
         """
         super().__init__()
-        where, revision = (source, None) if Path(source).is_dir() else split_revision(source)
+        where, revision = split_revision(source)
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(where, revision=revision)
             self.model, report = AutoModelForSequenceClassification.from_pretrained(
@@ -205,7 +205,9 @@ class Classifier(nn.Module):
             inputs = self.tokenizer([text_of(conversation) for conversation in conversations], list(answers), **padding)
         else:
             pairs = zip(conversations, answers, strict=True)
-            whole = [[*conversation, {"role": "assistant", "content": answer}] for conversation, answer in pairs]
+            whole = [
+                [*map(dict, conversation), {"role": "assistant", "content": answer}] for conversation, answer in pairs
+            ]
             texts = self.tokenizer.apply_chat_template(whole, tokenize=False)
             inputs = self.tokenizer(texts, add_special_tokens=False, **padding)
         if inputs["input_ids"].shape[1] > self._longest:

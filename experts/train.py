@@ -23,6 +23,8 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, Wand
 from rich.console import Console
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
+from decoding.conversation import encode_prompts
+from decoding.prompts import read_prompts
 from experts.bank import AdapterConfig, ExpertBank
 from experts.checkpoints import LAST, LastCheckpoint, begun, newest_whole, remaining
 from experts.exam import Exam
@@ -32,7 +34,7 @@ from experts.joint import JointPPO
 from experts.names import listed
 from experts.objectives import chosen, held_mask, needed, require_held, shares
 from experts.progress import AnswerLog, ExpertTable
-from experts.prompts import PromptStream, encode_prompts, read_asked, read_prompts
+from experts.prompts import PromptStream, read_asked
 from experts.references import kept_references
 from experts.reward_sources import Source, load_rewards, reward_names
 from experts.settings import keep_settings

@@ -212,7 +212,7 @@ def read_model(source: str | Path, dtype: torch.dtype, device: torch.device | st
         dtype: Of its weights in memory.
         device: Where to put it.
     """
-    where, revision = (str(source), None) if Path(source).is_dir() else split_revision(str(source))
+    where, revision = split_revision(source)
     model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
         where, revision=revision or "main", dtype=dtype, use_safetensors=True
     )

@@ -7,20 +7,16 @@ alone: a run that is taken up again draws what it would have drawn.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from operator import itemgetter
-from pathlib import Path
 
 import torch
 from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from decoding.conversation import with_system
-from decoding.dimension import Dimension
-from decoding.jsonl import read_rows
+from decoding.conversation import Conversation, with_system
+from decoding.dimension import Dimension, axes
+from decoding.prompts import read_prompts
 from pcm.wordings import Wordings
-
-Conversation = list[dict[str, str]]
 
 
 @dataclass  # not frozen: Lightning refuses to move frozen ones to a device
@@ -43,14 +39,14 @@ class Batch:
     def heard(self) -> list[Conversation]:
         """The prompts as whoever answers them reads them: behind their words."""
         pairs = zip(self.words, self.conversations, strict=True)
-        return [one if text is None else [dict(turn) for turn in with_system(text, one)] for text, one in pairs]
+        return [one if text is None else with_system(text, one) for text, one in pairs]
 
 
 class Preferences:
     """Draws preferences: one pole of some axes, with intensities.
 
     Args:
-        dimensions: the K dimensions; two that are each other's opposite are one axis, a lone one is an axis too.
+        dimensions: the K dimensions; two of which one is the other's opposite are one axis, a lone one is an axis too.
         whole: chance that every axis is asked for; otherwise one to all but one of them.
         plain: chance that all intensities are 1; otherwise Dirichlet shares (largest 1) or uniform ones, evenly.
         withheld: names joined by +, such as `friendly+concise`: what asks for all of them at once is never drawn.
@@ -67,11 +63,7 @@ class Preferences:
         withheld: Sequence[str] = (),
     ) -> None:
         names = [dimension.name for dimension in dimensions]
-        self.axes: list[list[int]] = []
-        for index, dimension in enumerate(dimensions):
-            other = names.index(dimension.opposite) if dimension.opposite in names else index
-            if index <= other:
-                self.axes.append(sorted({index, other}))
+        self.axes = [sorted(names.index(pole) for pole in axis) for axis in axes(dimensions)]
         self.count, self.whole, self.plain = len(names), whole, plain
         if unknown := sorted({part for one in withheld for part in one.split("+")} - set(names)):
             raise ValueError(f"what is withheld must be of {', '.join(names)} joined by +, got {', '.join(unknown)}")
@@ -238,18 +230,6 @@ class PromptsAndPreferences(LightningDataModule):
         parts = [slice(start, start + self.validation_batch) for start in range(0, len(prompts), self.validation_batch)]
         batches = [Batch(part.start, prompts[part], asked[part], words[part]) for part in parts]
         return DataLoader(batches, batch_size=None)  # type: ignore[arg-type]
-
-
-def read_prompts(path: str | Path) -> list[Conversation]:
-    """Gives the conversations of a JSONL file.
-
-    Raises:
-        ValueError: if the file holds none, or a line cannot be read.
-    """
-    prompts: list[Conversation] = read_rows(path, itemgetter("messages"))
-    if not prompts:
-        raise ValueError(f"the prompts must be at least one line of JSON, {path} has none")
-    return prompts
 
 
 def chance(generator: torch.Generator) -> float:

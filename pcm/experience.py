@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from decoding.answered import Answered
+from decoding.conversation import Conversation
 from decoding.rules import Rule
 from decoding.sampling import Sampling
 from pcm.behaviour import behaviour
@@ -81,7 +82,7 @@ class Mixture(Protocol):
     def bank(self) -> Placed:
         """Base and experts."""
 
-    def encode(self, conversations: list[list[dict[str, str]]]) -> tuple[Tensor, Tensor]:
+    def encode(self, conversations: Sequence[Conversation]) -> tuple[Tensor, Tensor]:
         """Gives token ids and mask (B, T), padded on the left."""
 
     def rollout(

@@ -17,12 +17,13 @@ from lightning import LightningModule
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 
+from decoding.conversation import Conversation
 from decoding.dimension import Dimension
 from decoding.rules import probability, rule_named
 from decoding.sampling import Sampling
 from pcm.collapse import CollapseWatch, complaints
 from pcm.controller import Controller
-from pcm.data import Batch, Conversation
+from pcm.data import Batch
 from pcm.experience import Experience, Experts, Mixture, Rewards, Rollout, monitors
 from pcm.frozen import Frozen, Prompts, pair_generators, row_generators
 from pcm.objective import Comparison, objective_named

@@ -19,6 +19,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 import bundle as bundles
+from decoding.conversation import Conversation, encode_prompts
+from decoding.prompts import read_prompts
 from experts.bank import ExpertBank, Reading, Rows
 from experts.references import kept_references
 from experts.reward_sources import Source, chosen_sources, kind_of, load_rewards, place_of, told_of
@@ -27,7 +29,7 @@ from experts.text_rewards import Dialogues
 from experts.whole import read_model
 from mixture import Mixture
 from pcm.controller import Controller
-from pcm.data import Conversation, PromptsAndPreferences, read_prompts
+from pcm.data import PromptsAndPreferences
 from pcm.intensity.curves import Intensities
 from pcm.model import PreferenceControlModel
 from pcm.module import ControllerTraining
@@ -121,7 +123,7 @@ def training(
     """
     mixture = uniform_mixture(bundle, rule)
     conversations = [*read_prompts(train), *read_prompts(validation)]
-    prompts = encoded(mixture, conversations)
+    prompts = encode_prompts(mixture.tokenizer, conversations)  # as the mixture reads them: rewards know them again
     dialogues = Dialogues(mixture.tokenizer, conversations, prompts)
     judges = judges_of(sources_of(bundle, rewards, mixture.names), bundle, mixture, dialogues)
     scores = None
@@ -157,12 +159,6 @@ def uniform_mixture(bundle: str | Own, rule: str) -> Mixture:
         words = mixture.bank.base.get_input_embeddings().weight
         mixture.reader = read_reader(mixture.tokenizer, mixture.dimensions, Path(bundle.preferences), embeddings=words)
     return mixture
-
-
-def encoded(mixture: Mixture, conversations: Sequence[Conversation]) -> list[Tensor]:
-    """Gives the prompts' token ids (T,) as the mixture reads them, so that rewards of texts know them again."""
-    ids, mask = mixture.encode(list(conversations))
-    return [row[real.bool()] for row, real in zip(ids, mask, strict=True)]
 
 
 def sources_of(bundle: object, rewards: Path | Mapping[str, Source] | None, names: Sequence[str]) -> dict[str, Source]:

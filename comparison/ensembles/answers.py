@@ -18,11 +18,11 @@ from comparison.ensembles.arms import objectives, reward_sources
 from comparison.ensembles.plan import Plan
 from comparison.ensembles.training import UNPAID
 from comparison.scorers import Scorer
+from decoding.conversation import encode_prompts
 from experts.bank import AdapterConfig, ExpertBank
 from experts.exam import Answers, Exam
 from experts.miniature.corpus import Prompt
 from experts.objectives import shares
-from experts.prompts import encode_prompts
 from experts.references import sample_references
 from experts.reward_sources import load_rewards
 from experts.rollout import reread

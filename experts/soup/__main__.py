@@ -20,10 +20,10 @@ from rich.console import Console
 from transformers import AutoModelForCausalLM
 
 import bundle as bundles
+from decoding.prompts import read_prompts
 from decoding.sampling import Sampling
 from experts.adapters import Adapter, read_adapter, write_adapter
 from experts.bank import ExpertBank
-from experts.prompts import read_prompts
 from experts.soup.check import Finding, checked
 from experts.soup.distilled import mean_weights
 from experts.soup.recipes import recipe_named

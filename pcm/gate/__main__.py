@@ -16,11 +16,13 @@ from jsonargparse import auto_cli
 from rich.console import Console
 from rich.progress import track
 
+from decoding.conversation import Conversation
 from decoding.divergence import divergence
+from decoding.prompts import read_prompts
 from decoding.sampling import Sampling
 from experts.rows import Rows
 from mixture import Mixture
-from pcm.data import Conversation, Preferences, read_prompts
+from pcm.data import Preferences
 from pcm.gate.fitting import Answer, fit
 from pcm.gate.head import spread
 

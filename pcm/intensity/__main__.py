@@ -21,12 +21,12 @@ from torch import Tensor
 
 import bundle as bundles
 from decoding.answered import Answered
+from decoding.conversation import Conversation, encode_prompts
+from decoding.prompts import read_prompts
 from decoding.sampling import Sampling
-from experts.prompts import encode_prompts
 from experts.references import sample_references
 from experts.rewards import RewardModels, names_in
 from mixture import Mixture
-from pcm.data import Conversation, read_prompts
 from pcm.intensity.curves import Intensities
 from pcm.intensity.fitting import curve_of
 from pcm.worth import relative_rewards

@@ -25,9 +25,9 @@ import bundle as bundles
 from comparison.command import exit_status
 from comparison.page import show as show_sheets
 from comparison.users.bundled import learner_of
+from decoding.prompts import read_prompts
 from decoding.sampling import Sampling
 from experts.names import listed
-from experts.prompts import read_prompts
 from mixture import Mixture
 from pcm.chat import chat_model
 from pcm.preference import Preference

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from decoding.dimension import Dimension
+from decoding.dimension import Dimension, axes
 from pcm.users.belief import Belief
 
 QUALITY = "quality"
@@ -25,11 +25,9 @@ class Axes:
         """
         self.dimensions = tuple(dimensions)
         names = [dimension.name for dimension in dimensions]
-        self.poles: list[tuple[str, str | None]] = []
-        for dimension in dimensions:
-            opposite = dimension.opposite if dimension.opposite in names else None
-            if (opposite, dimension.name) not in self.poles:
-                self.poles.append((dimension.name, opposite))
+        self.poles: list[tuple[str, str | None]] = [
+            (axis[0], axis[1] if len(axis) == 2 else None) for axis in axes(dimensions)
+        ]
         self.scores = (*names, QUALITY)
 
     @property

@@ -1,6 +1,6 @@
 from tiny_bundle import DIMENSIONS
 
-from comparison.combinations import axes, combinations, label, opposite, strengths, weighted
+from comparison.combinations import combinations, label, opposite, strengths, weighted
 from decoding.dimension import Dimension
 from experts.miniature import corpus
 from experts.miniature.world import dimension_data
@@ -15,7 +15,6 @@ def test_the_world_has_eight_preferences():
 
 
 def test_an_axis_may_have_one_pole():
-    assert axes(DIMENSIONS) == [("friendly", "unfriendly"), ("concise",)]
     assert combinations(DIMENSIONS) == [("friendly", "concise"), ("unfriendly", "concise")]
 
 
@@ -29,6 +28,12 @@ def test_a_preference_says_how_strongly_where_it_is_not_in_full():
     assert strengths(("friendly=0.5", "concise")) == {"friendly": 0.5, "concise": 1.0}
     assert weighted({"friendly": 0.5, "concise": 1.0}) == ("friendly=0.5", "concise")
     assert opposite(("friendly=0.5", "concise"), DIMENSIONS) == ("unfriendly=0.5", "concise")
+
+
+def test_one_pole_that_names_its_opposite_is_enough():
+    warm, cold = Dimension("warm", "The answer is warm.", "cold"), Dimension("cold", "The answer is cold.")
+    assert combinations([cold, warm]) == [("warm",), ("cold",)]
+    assert opposite(("cold",), [cold, warm]) == ("warm",)
 
 
 def test_an_opposite_that_nobody_can_ask_for_is_no_pole():

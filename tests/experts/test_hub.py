@@ -120,3 +120,10 @@ def test_a_revision_is_what_follows_the_at_sign() -> None:
     assert split_revision("owner/name@refs/pr/1") == ("owner/name", "refs/pr/1")
     assert split_revision("owner/name@tuned@2") == ("owner/name", "tuned@2")
     assert split_revision("owner/name") == ("owner/name", None)
+
+
+def test_a_folder_that_is_here_has_no_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "owner/name@v1").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert split_revision("owner/name@v1") == ("owner/name@v1", None)
+    assert split_revision(tmp_path / "owner/name@v1") == (str(tmp_path / "owner/name@v1"), None)

@@ -10,7 +10,7 @@ from experts.bank import ExpertBank
 from experts.checkpoints import LastCheckpoint
 from experts.exam import Exam
 from experts.joint import JointPPO
-from experts.prompts import PromptStream, encode_prompts, read_prompts
+from experts.prompts import PromptStream
 from experts.references import fingerprint, load_references, sample_references, save_references
 from experts.rollout import Responses, reread
 from experts.train import _loggers, command_parser, fit
@@ -355,22 +355,6 @@ def test_what_an_exam_lacks_is_named():
     exam.bank.add("dog", CONFIG)
     with pytest.raises(ValueError, match="none for \\['dog'\\]"):
         Exam(exam.bank, exam.rewards, exam.references, exam.prompts, END, PAD)
-
-
-def test_prompts_are_read_and_rendered_for_an_answer(tmp_path):
-    class Tokenizer:
-        def apply_chat_template(self, messages, add_generation_prompt, tokenize):
-            return "|".join(message["content"] for message in messages) + ">" * add_generation_prompt
-
-        def __call__(self, texts, add_special_tokens):
-            return {"input_ids": [[ord(letter) for letter in text] for text in texts]}
-
-    path = tmp_path / "prompts.jsonl"
-    path.write_text('{"messages": [{"role": "user", "content": "hi"}]}\n')
-    assert [ids.tolist() for ids in encode_prompts(Tokenizer(), read_prompts(path))] == [[104, 105, 62]]
-    path.write_text('{"messages": []}\n')
-    with pytest.raises(ValueError, match=r"row 1 .* must have messages"):
-        read_prompts(path)
 
 
 def test_the_configuration_parses_against_the_command():

@@ -94,7 +94,7 @@ def test_a_source_is_known_by_what_lies_there(folder, tmp_path):
     assert kind_of(str(tmp_path)) == "classifier"
     assert kind_of("someone/reward-model@v2") == "classifier"
     assert kind_of("my_package.rewards:politeness") == "function"
-    for wrong in (str(folder), "politeness", "my rewards:politeness", ""):
+    for wrong in (str(folder), "politeness", "my rewards:politeness", "", "../x", "./x", "owner/name@"):
         with pytest.raises(ValueError, match=r"a reward must be a folder .* or package\.module:function, got"):
             kind_of(wrong)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from decoding.dimension import Dimension
-from pcm.data import Iterations, Preferences, PromptsAndPreferences, Schedule, read_prompts
+from pcm.data import Iterations, Preferences, PromptsAndPreferences, Schedule
 
 DIMENSIONS = (
     Dimension("elementary", "Simple.", "expert"),
@@ -29,6 +29,16 @@ def test_drawn_preferences_ask_for_at_most_one_pole_of_an_axis():
     assert drawn.max() <= 1.0
     assert float((drawn[asked] < 1).float().mean()) > 0.05
     assert asked.float().mean(0).min() > 0.3  # every pole has its turn
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_poles_of_which_one_names_the_other_have_their_turns_and_are_never_drawn_together(order):
+    """Either both were asked for at once, or the one that names its opposite was never drawn."""
+    poles = (Dimension("warm", "Warm.", "cold"), Dimension("cold", "Cold."))
+    preferences, generator = Preferences([poles[place] for place in order]), torch.Generator().manual_seed(0)
+    asked = torch.stack([preferences.draw(generator) for _ in range(50)]) > 0
+    assert set(asked.sum(-1).tolist()) == {1}
+    assert bool(asked.any(0).all())
 
 
 def test_intensities_are_whole_or_free_or_shares_of_which_the_largest_is_whole():
@@ -102,9 +112,3 @@ def test_validation_is_the_same_pairs_every_time(tmp_path):
     assert [batch.number for batch in first] == [0, 2, 4]
     assert [conversation for batch in first for conversation in batch.conversations] == PROMPTS[:5]
     assert torch.equal(torch.cat([batch.asked for batch in first]), torch.cat([batch.asked for batch in second]))
-
-
-def test_an_empty_file_of_prompts_is_refused(tmp_path):
-    (tmp_path / "none.jsonl").write_text("")
-    with pytest.raises(ValueError, match="at least one line"):
-        read_prompts(tmp_path / "none.jsonl")

@@ -16,13 +16,14 @@ from tiny_bundle import DIMENSIONS
 from torch import Tensor
 
 from decoding.answered import Answered
+from decoding.conversation import Conversation
 from decoding.rules import rule_named
 from decoding.sampling import Sampling
 from experts.bank import Reading, Rows
 from mixture import Mixture
 from pcm.collapse import CollapseWatch, complaints
 from pcm.controller import Controller
-from pcm.data import Batch, Conversation, PromptsAndPreferences
+from pcm.data import Batch, PromptsAndPreferences
 from pcm.experience import Experience, Rollout, monitors, read_responses
 from pcm.frozen import Prompts
 from pcm.model import PreferenceControlModel

@@ -14,9 +14,10 @@ from typing import Any
 from safetensors import safe_open
 from transformers import AutoConfig, AutoTokenizer
 
+from decoding.conversation import encode_prompts
+from decoding.prompts import read_prompts
 from experts.adapters import WEIGHTS_FILE
 from experts.ensemble import member_folders
-from experts.prompts import encode_prompts, read_prompts
 from experts.rewards import HEAD_WEIGHT, QUALITY, names_in
 from experts.train import command_parser
 

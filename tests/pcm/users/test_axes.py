@@ -20,6 +20,13 @@ def test_opposite_poles_that_are_both_known_are_one_axis():
     assert placed.tolist() == [[2.0, 0.5, 2.0, 7.0], [-1.0, 0.0, 0.0, 0.0]]
 
 
+def test_one_pole_that_names_its_opposite_names_the_axis():
+    """It alone may be asked for with a negative number, which means the other pole."""
+    cold, warm = Dimension("cold", "Cold."), Dimension("warm", "Warm.", "cold")
+    assert Axes([warm, cold]).poles == Axes([cold, warm]).poles == [("warm", "cold")]
+    assert Axes([cold, warm]).scores == ("cold", "warm", "quality")
+
+
 def believed(mean, deviation):
     return Belief(torch.tensor(mean).double(), torch.tensor(deviation).double().square().diag())
 

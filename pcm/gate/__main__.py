@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import track
 
 from decoding.divergence import divergence
+from decoding.mistakes import exit_status
 from decoding.sampling import Sampling
 from experts.rows import Rows
 from mixture import Mixture
@@ -94,5 +95,10 @@ def answers_of(
     return found
 
 
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command and gives its exit status: a mistake is one line on standard error."""
+    return exit_status(lambda: auto_cli(train_gate, as_positional=False, args=arguments))
+
+
 if __name__ == "__main__":
-    auto_cli(train_gate, as_positional=False)
+    raise SystemExit(main())

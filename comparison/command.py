@@ -16,6 +16,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from transformers.utils import logging
 
+from decoding import mistakes
+
 
 class _Help(RawDescriptionHelpFormatter, DefaultHelpFormatter):
     """Keeps the ways to run a command one to a line."""
@@ -67,20 +69,11 @@ def rounded(value: Any) -> Any:
 
 
 def exit_status(work: Callable[[], object], stopped: str) -> int:
-    """Does the work of a command and gives its exit status: a mistake is one line on standard error.
+    """Does the work of a command, transformers being quiet, and gives its exit status; see `decoding.mistakes`.
 
     Args:
         work: Everything that may go wrong.
         stopped: What to say to whoever interrupts it.
     """
     quiet()
-    errors = Console(stderr=True)
-    try:
-        work()
-    except KeyboardInterrupt:
-        errors.print(stopped, markup=False, soft_wrap=True)
-        return 130
-    except (ValueError, OSError) as problem:
-        errors.print(str(problem), markup=False, soft_wrap=True)
-        return 1
-    return 0
+    return mistakes.exit_status(work, stopped=stopped)

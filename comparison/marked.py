@@ -4,11 +4,11 @@ Knows texts, files of figures and the commands that publish them. Does not know 
 """
 
 import shutil
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from comparison.command import command_parser
+from decoding.mistakes import exit_status
 
 
 def with_section(page: str, name: str, text: str) -> str:
@@ -54,12 +54,9 @@ def exit_status_of(publish: Callable[..., bool], prog: str, arguments: list[str]
         arguments: Of the command line; its own if not given.
     """
     given = command_parser(publish, prog).parse_args(arguments)
-    try:
-        current = publish(**given.as_dict())
-    except (ValueError, OSError) as problem:
-        sys.stderr.write(f"{problem}\n")
-        return 1
-    if current or not given.check:
-        return 0
-    sys.stderr.write(f"what is published must show the figures that are kept, got others: run {prog}\n")
-    return 1
+
+    def work() -> None:
+        if not publish(**given.as_dict()) and given.check:
+            raise ValueError(f"what is published must show the figures that are kept, got others: run {prog}")
+
+    return exit_status(work)

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from decoding.jsonl import read_rows
+from decoding.mistakes import exit_status
 from experts.logs import Points, read_logs, smoothed
 from experts.text_rewards import Function
 
@@ -121,12 +122,13 @@ def over_optimisation(
     Console().print(table)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Parses the command line and draws."""
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command and gives its exit status: a mistake is one line on standard error."""
     parser = ArgumentParser(description="Draws learned reward against KL for every expert of a run.")
     parser.add_function_arguments(over_optimisation, as_positional=False)
-    over_optimisation(**parser.parse_args(arguments).as_dict())
+    settings = parser.parse_args(arguments).as_dict()
+    return exit_status(lambda: over_optimisation(**settings))
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -20,6 +20,7 @@ from jsonargparse import ArgumentParser
 from rich.console import Console
 from rich.table import Table
 
+from decoding.mistakes import exit_status
 from evaluation.intervals import Estimate, difference
 from evaluation.pictures import path_plot
 from evaluation.plots import save_plot
@@ -81,12 +82,13 @@ def plateau(run: Path, output: Path | None = None, window: int = 10) -> dict[str
     return found
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Parses the command line and draws."""
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command and gives its exit status: a mistake is one line on standard error."""
     parser = ArgumentParser(description="Draws what every expert of a run earned, and says who is on a plateau.")
     parser.add_function_arguments(plateau, as_positional=False)
-    plateau(**parser.parse_args(arguments).as_dict())
+    settings = parser.parse_args(arguments).as_dict()
+    return exit_status(lambda: plateau(**settings))
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -20,6 +20,7 @@ import transformers
 from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 
+from decoding.mistakes import exit_status
 from experts.ensemble import ENSEMBLE_FILE, member_folder
 from experts.hub import BASE_FILES, located
 from experts.labelled_pairs import most_pairs_first, read_split
@@ -170,19 +171,22 @@ def command_parser() -> ArgumentParser:
     return parser
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Parses the command line, keeps the resolved configuration beside the output, trains."""
+def main(arguments: list[str] | None = None) -> int:
+    """Keeps the resolved configuration beside the output, trains, and gives the exit status.
+
+    A mistake is one line on standard error.
+    """
     parser = command_parser()
     config = parser.parse_args(arguments)
     values = config.as_dict()
     values.pop("config")
-    try:
+
+    def work() -> None:
         _keep_settings(parser, config)
-        trained = train_rewards(**values)
-    except (ValueError, OSError) as problem:
-        raise SystemExit(str(problem)) from None
-    for name, metrics in trained.items():
-        Console().print(f"{name:<14} {metrics}")
+        for name, metrics in train_rewards(**values).items():
+            Console().print(f"{name:<14} {metrics}")
+
+    return exit_status(work)
 
 
 def _keep_settings(parser: ArgumentParser, config: Namespace) -> None:
@@ -198,4 +202,4 @@ def _keep_settings(parser: ArgumentParser, config: Namespace) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

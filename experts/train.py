@@ -24,6 +24,7 @@ from rich.console import Console
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from decoding.conversation import encode_prompts
+from decoding.mistakes import exit_status
 from decoding.prompts import read_prompts
 from experts.bank import AdapterConfig, ExpertBank
 from experts.checkpoints import LAST, LastCheckpoint, begun, newest_whole, remaining
@@ -237,18 +238,22 @@ def silence() -> None:
     warnings.filterwarnings("ignore", message="Found .* in eval mode")  # the frozen base is, on purpose
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Parses the command line, keeps the resolved configuration beside the output, trains."""
+def main(arguments: list[str] | None = None) -> int:
+    """Keeps the resolved configuration beside the output, trains, and gives the exit status.
+
+    A mistake, or a collapse, is one line on standard error.
+    """
     parser = command_parser()
     config = parser.parse_args(arguments)
     values = config.as_dict()
     values.pop("config")
     silence()
-    try:
+
+    def work() -> None:
         _keep_settings(parser, config)
         train_experts(**values)
-    except (CollapseError, ValueError, OSError) as problem:
-        raise SystemExit(str(problem)) from None
+
+    return exit_status(work, CollapseError)
 
 
 def _keep_settings(parser: ArgumentParser, config: Namespace) -> None:
@@ -265,4 +270,4 @@ def _keep_settings(parser: ArgumentParser, config: Namespace) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -20,6 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import bundle as bundles
 from decoding.dimension import Dimension
+from decoding.mistakes import exit_status
 from experts.bank import ExpertBank
 from mixture import Mixture
 from pcm.forms import load_controller
@@ -107,13 +108,10 @@ def controlled(mixture: Mixture, folder: Path) -> Mixture:
     )
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Runs the command line."""
-    try:
-        auto_cli(assemble, as_positional=False, args=arguments)
-    except (ValueError, OSError) as problem:
-        raise SystemExit(str(problem)) from None
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command and gives its exit status: a mistake is one line on standard error."""
+    return exit_status(lambda: auto_cli(assemble, as_positional=False, args=arguments))
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

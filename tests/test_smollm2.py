@@ -96,7 +96,7 @@ def test_a_real_architecture_goes_from_pairs_to_a_bundle_that_answers(tmp_path: 
         tiny = "--prompts_per_update 2 --ppo.updates 1 --exam.least_budget 4 --exam.most_budget 6"
         config = configured("experts.yaml", folder, **places)
         unjudged = "--exam.quality_weight 0 --accelerator cpu"
-        experts_command.main(["--config", config, *tiny.split(), *unjudged.split()])
+        assert experts_command.main(["--config", config, *tiny.split(), *unjudged.split()]) == 0
         shipped = yaml.safe_load((CONFIGS / "pcm.yaml").read_text("utf-8"))["model"]
         own = {"base": "base", "experts": {name: f"experts/{name}" for name in rewards}}
         model = {**shipped, "bundle": own, "rewards": rewards, "references": None, "max_new_tokens": 6}

@@ -20,6 +20,7 @@ from rich.console import Console
 from transformers import AutoModelForCausalLM
 
 import bundle as bundles
+from decoding.mistakes import exit_status
 from decoding.prompts import read_prompts
 from decoding.sampling import Sampling
 from experts.adapters import Adapter, read_adapter, write_adapter
@@ -108,16 +109,16 @@ def _bank(bundle: str, base: str | None, experts: Mapping[str, str] | None) -> E
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command and gives its exit status: a mistake is one line on standard error."""
     given = auto_parser(make_soup, as_positional=False).parse_args(arguments)
-    try:
-        found, parts = make_soup(**{name: value for name, value in vars(given).items() if name != "config"})
-    except (ValueError, FileNotFoundError, FileExistsError) as problem:
-        Console(stderr=True).print(str(problem), markup=False, soft_wrap=True)
-        return 1
-    rank = read_adapter(given.output).config.rank
+    settings = {name: value for name, value in vars(given).items() if name != "config"}
+    return exit_status(lambda: _tell(given.output, *make_soup(**settings)))
+
+
+def _tell(output: Path, found: Finding, parts: Mapping[str, float]) -> None:
+    """Prints what was made: where it is, what is in it, and how exact it is."""
+    rank = read_adapter(output).config.rank
     listed = ", ".join(f"{weight:.3g} {name}" for name, weight in parts.items())
-    told = f"{given.output}: {listed}; rank {rank}, {found.error:.2g} away from the sum of the updates (relative)"
+    told = f"{output}: {listed}; rank {rank}, {found.error:.2g} away from the sum of the updates (relative)"
     Console().print(told, markup=False, highlight=False, soft_wrap=True)
-    return 0
 
 
 if __name__ == "__main__":

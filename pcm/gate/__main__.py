@@ -18,6 +18,7 @@ from rich.progress import track
 
 from decoding.conversation import Conversation
 from decoding.divergence import divergence
+from decoding.mistakes import exit_status
 from decoding.prompts import read_prompts
 from decoding.sampling import Sampling
 from experts.rows import Rows
@@ -96,5 +97,10 @@ def answers_of(
     return found
 
 
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command and gives its exit status: a mistake is one line on standard error."""
+    return exit_status(lambda: auto_cli(train_gate, as_positional=False, args=arguments))
+
+
 if __name__ == "__main__":
-    auto_cli(train_gate, as_positional=False)
+    raise SystemExit(main())

@@ -22,6 +22,7 @@ from torch import Tensor
 import bundle as bundles
 from decoding.answered import Answered
 from decoding.conversation import Conversation, encode_prompts
+from decoding.mistakes import exit_status
 from decoding.prompts import read_prompts
 from decoding.sampling import Sampling
 from experts.references import sample_references
@@ -129,8 +130,10 @@ def score(
     return float(torch.cat(found).mean())
 
 
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command and gives its exit status: a mistake is one line on standard error."""
+    return exit_status(lambda: auto_cli(calibrate, as_positional=False, args=arguments))
+
+
 if __name__ == "__main__":
-    try:
-        auto_cli(calibrate, as_positional=False)
-    except (ValueError, OSError) as problem:
-        raise SystemExit(str(problem)) from None
+    raise SystemExit(main())

@@ -88,3 +88,10 @@ def test_the_command_draws_and_tells(run, capsys):
 def test_a_folder_without_logs_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"must hold logs/version_\*/metrics\.csv, got none"):
         read_curves(tmp_path)
+
+
+def test_a_run_without_logs_is_one_line(tmp_path, capsys):
+    assert main(["--run", str(tmp_path / "nowhere")]) == 1
+    assert capsys.readouterr().err == (
+        f"{tmp_path}/nowhere must hold logs/version_*/metrics.csv, got none: has experts.train run?\n"
+    )

@@ -66,3 +66,10 @@ def test_the_command_draws_and_tells(run, capsys):
 def test_too_few_updates_are_refused():
     with pytest.raises(ValueError, match=r"at least 6 updates .* got 5"):
         standing([1.0] * 5)
+
+
+def test_a_run_without_logs_is_one_line(tmp_path, capsys):
+    assert main(["--run", str(tmp_path / "nowhere")]) == 1
+    assert capsys.readouterr().err == (
+        f"{tmp_path}/nowhere must hold logs/version_*/metrics.csv, got none: has experts.train run?\n"
+    )

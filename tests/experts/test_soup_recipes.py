@@ -182,6 +182,16 @@ def test_the_command_saves_a_soup_of_adapters_made_by_peft(tmp_path: Path, llama
     assert main([*arguments, "--output", str(tmp_path / "ties"), "--recipe", "ties", "--density", "0.3"]) == 0
 
 
+def test_an_output_that_is_no_folder_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from experts.soup.__main__ import main
+
+    (tmp_path / "soup").write_text("a file", encoding="utf-8")
+    assert main(["--weights", "{'a': 1}", "--output", str(tmp_path / "soup")]) == 1
+    told = capsys.readouterr().err
+    assert "Not a directory" in told
+    assert told.count("\n") == 1
+
+
 def test_the_command_saves_the_soup_that_a_controller_is_on_average(tiny_bundle: Path, tmp_path: Path, capsys) -> None:
     from experts.soup.__main__ import main
 

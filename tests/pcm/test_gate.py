@@ -16,7 +16,7 @@ from decoding.sampling import Sampling
 from decoding.step import Rollout
 from experts.rows import Rows
 from mixture import Mixture
-from pcm.gate.__main__ import train_gate
+from pcm.gate.__main__ import main, train_gate
 from pcm.gate.fitting import Answer, fit
 from pcm.gate.head import LONGEST, Gate, require_budget, spread
 from pcm.preference import Preference
@@ -253,3 +253,10 @@ def test_the_command_gives_a_bundle_a_gate_and_keeps_the_rest(tiny_bundle: Path,
     asked = CONVERSATIONS, [None] * 3, Sampling(0.0, max_new_tokens=4), [0] * 3
     before, after = (one.generate(*asked) for one in (Mixture.load(tiny_bundle), kept))
     assert [one.text for one in after] == [one.text for one in before]
+
+
+def test_a_missing_bundle_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["--bundle", str(tmp_path / "nowhere"), "--prompts", "none", "--validation", "none"]) == 1
+    told = capsys.readouterr().err
+    assert str(tmp_path / "nowhere") in told
+    assert told.count("\n") == 1

@@ -14,7 +14,7 @@ from experts.adapters import AdapterConfig
 from experts.bank import ExpertBank
 from experts.rewards import RewardModels
 from mixture import Mixture
-from pcm.intensity.__main__ import LEVELS, calibrate
+from pcm.intensity.__main__ import LEVELS, calibrate, main
 from pcm.intensity.curves import Intensities
 from pcm.intensity.fitting import curve_of
 from pcm.preference import Preference
@@ -134,3 +134,10 @@ def test_a_bundle_without_rewards_and_no_answers_are_refused(tiny_bundle: Path, 
         calibrate(tiny_bundle, tmp_path / "prompts.jsonl")
     with pytest.raises(ValueError, match="answers must be at least 1, got 0"):
         calibrate(tiny_bundle, tmp_path / "prompts.jsonl", answers=0)
+
+
+def test_a_missing_bundle_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["--bundle", str(tmp_path / "nowhere"), "--prompts", "none"]) == 1
+    told = capsys.readouterr().err
+    assert str(tmp_path / "nowhere") in told
+    assert told.count("\n") == 1
